@@ -19,7 +19,7 @@ Everything may import this module; it imports nothing of ours.
 
 from collections.abc import Sequence
 from enum import IntEnum, unique
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 
 
 @unique
@@ -45,9 +45,10 @@ class GlancectlError(Exception):
 
     message: one sentence, ours. cause: the server's or the system's own words, one line.
     hint: a command or flag to try. status and request_id: of the HTTP answer, where one came.
+    retried: the request had been sent before, so that an earlier try may have been carried out.
     """
 
-    exit: ClassVar[Exit] = Exit.REFUSED
+    exit = Exit.REFUSED
 
     def __init__(
         self,
@@ -64,13 +65,18 @@ class GlancectlError(Exception):
         self.hint = hint
         self.status = status
         self.request_id = request_id
+        self.retried = False
+
+    def sentence(self) -> str:
+        """Return the message and what clean-up added to it (``add_note``): what was left where."""
+        return sentence(self.message, self)
 
     def as_dict(self) -> dict[str, object]:
         """Return the value of ``error`` in the JSON form of an error, all seven keys always."""
         return {
             "exit": int(self.exit),
             "kind": self.exit.name.lower(),
-            "message": self.message,
+            "message": self.sentence(),
             "cause": self.cause,
             "hint": self.hint,
             "status": self.status,
@@ -134,13 +140,19 @@ class FailedTarget(TypedDict):
 
 
 class PartialError(GlancectlError):
-    """Several targets were tried and some failed; ``targets`` lists those."""
+    """Several targets were tried and some failed; ``targets`` lists those.
+
+    When all of them failed in the same way the exit code is that failure's own.
+    """
 
     exit = Exit.PARTIAL
 
-    def __init__(self, message: str, targets: Sequence[FailedTarget]) -> None:
+    def __init__(self, message: str, targets: Sequence[FailedTarget], *, all_failed: bool) -> None:
         super().__init__(message)
         self.targets = targets
+        codes = {target["exit"] for target in targets}
+        if all_failed and len(codes) == 1:
+            self.exit = Exit(codes.pop())
 
     def as_dict(self) -> dict[str, object]:
         """Return the JSON form with ``targets`` added."""
@@ -153,9 +165,14 @@ class DiffersError(GlancectlError):
     exit = Exit.DIFFERS
 
 
-class Interrupted(BaseException):  # noqa: N818 - like KeyboardInterrupt, not an error
+class Interrupted(BaseException):
     """SIGINT, SIGTERM or SIGHUP arrived; clean up, then end with 128 + ``signum``."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.signum = signum
+
+
+def sentence(message: str, error: BaseException) -> str:
+    """Return ``message`` followed by the notes that clean-up added to ``error``."""
+    return "; ".join([message, *getattr(error, "__notes__", [])])

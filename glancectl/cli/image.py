@@ -1,0 +1,379 @@
+"""glancectl image: records and their data."""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from glancectl.cli import connect, new_app, progress_for
+from glancectl.cli.options import (
+    AllowEmptyOpt,
+    ChecksumOpt,
+    ColumnsOpt,
+    ContainerFormatOpt,
+    DateOpt,
+    DiskFormatOpt,
+    FormatOpt,
+    HeaderOpt,
+    HiddenOpt,
+    ImageArg,
+    ImagesArg,
+    JobsOpt,
+    MinDiskOpt,
+    MinRamOpt,
+    NoCheckOpt,
+    NoSniffOpt,
+    NoVerifyOpt,
+    OwnerOpt,
+    PropertiesFileOpt,
+    PropertyOpt,
+    ProtectedOpt,
+    QuietOpt,
+    SizeOpt,
+    SourceArg,
+    StoreOpt,
+    TagsOpt,
+    VisibilityOpt,
+    confirm,
+    date,
+    given,
+    may_ask,
+    open_payload,
+    pair,
+    parse_checksum,
+    project,
+    properties,
+    size,
+    sniffed,
+    targets,
+    view,
+)
+from glancectl.errors import UsageError
+
+app = new_app("Create, upload, download and query images.")
+
+COLUMNS = ("id", "name", "status", "visibility", "size")
+LONG_COLUMNS = (
+    *COLUMNS,
+    "disk_format",
+    "container_format",
+    "min_disk",
+    "min_ram",
+    "protected",
+    "os_hidden",
+    "owner",
+    "created_at",
+    "updated_at",
+    "tags",
+)
+
+
+@app.command("list", epilog="Example: glancectl image list --name ubuntu-24.04 --status active")
+def list_(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Option(help="Exact name.")] = None,
+    match: Annotated[
+        str | None, typer.Option(metavar="<glob>", help="Name pattern like 'ubuntu-*'.")
+    ] = None,
+    status: Annotated[str | None, typer.Option(help="active, queued, deactivated, …")] = None,
+    visibility: Annotated[
+        Literal["private", "shared", "community", "public", "all"] | None,
+        typer.Option(help="Who sees it; others' community images need community or all."),
+    ] = None,
+    owner: OwnerOpt = None,
+    no_check: NoCheckOpt = False,
+    tag: TagsOpt = None,
+    property_: PropertyOpt = None,
+    disk_format: DiskFormatOpt = None,
+    container_format: ContainerFormatOpt = None,
+    member_status: Annotated[
+        Literal["accepted", "pending", "rejected", "all"] | None,
+        typer.Option(help="Of images that others share with you."),
+    ] = None,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Hidden images only.")] = False,
+    protected: ProtectedOpt = None,
+    size_min: Annotated[str | None, typer.Option(metavar="<size>", help="As in 10M.")] = None,
+    size_max: Annotated[str | None, typer.Option(metavar="<size>", help="As in 2G.")] = None,
+    created_after: DateOpt = None,
+    created_before: DateOpt = None,
+    updated_after: DateOpt = None,
+    updated_before: DateOpt = None,
+    checksum: Annotated[str | None, typer.Option(metavar="<md5>", help="MD5 of the data.")] = None,
+    hash_: Annotated[
+        str | None, typer.Option("--hash", metavar="<hex>", help="os_hash_value of the data.")
+    ] = None,
+    id_: Annotated[
+        list[str] | None, typer.Option("--id", metavar="<id>", help="Repeatable.")
+    ] = None,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="K=V", help="Passed to Glance as it is. Repeatable."),
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="key[:asc|desc],…", help="Order, by Glance.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Images in all.")] = None,
+    marker: Annotated[str | None, typer.Option(metavar="<id>", help="Begin after it.")] = None,
+    page_size: Annotated[int, typer.Option(min=1, help="Images a request.")] = 1000,
+    long: Annotated[bool, typer.Option("--long", help="More columns.")] = False,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """List images: all that Glance shows by default, in its order."""
+    from glancectl import query, render
+
+    glance = connect(ctx)
+    params = query.image_params(
+        given(
+            name=name,
+            status=status,
+            visibility=visibility,
+            owner=project(glance.rest.login, owner, no_check),
+            disk_format=disk_format,
+            container_format=container_format,
+            member_status=member_status,
+            os_hidden=hidden or None,
+            protected=protected,
+            size_min=size(size_min),
+            size_max=size(size_max),
+            checksum=checksum,
+            os_hash_value=hash_,
+            sort=sort,
+        ),
+        tags=tag or (),
+        ids=id_ or (),
+        properties=[pair(text) for text in property_ or ()],
+        raw=[pair(text) for text in filter_ or ()],
+    )
+    images = query.images(
+        glance,
+        params,
+        match=match,
+        windows=[
+            query.Window("created_at", date(created_after), date(created_before)),
+            query.Window("updated_at", date(updated_after), date(updated_before)),
+        ],
+        limit=limit,
+        marker=marker,
+        page_size=page_size,
+    )
+    shown = LONG_COLUMNS if long else COLUMNS
+    render.records(images, view(ctx, output, columns, quiet), columns=shown)
+
+
+@app.command(epilog="Example: glancectl image show ubuntu-24.04 -f json")
+def show(
+    ctx: typer.Context,
+    image: ImageArg,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Show an image's record."""
+    from glancectl import render, resolve
+
+    record = resolve.image(connect(ctx), image)
+    render.record(record, view(ctx, output, columns, quiet))
+
+
+@app.command(epilog="Example: glancectl image create ubuntu-24.04 --file noble.qcow2")
+def create(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[<name>]", help="Any text.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(metavar="<source>", help="Data: path, URL, - for stdin. Else just a record."),
+    ] = None,
+    id_: Annotated[str | None, typer.Option("--id", metavar="<uuid>", help="Its id.")] = None,
+    disk_format: DiskFormatOpt = None,
+    container_format: ContainerFormatOpt = "bare",
+    min_disk: MinDiskOpt = None,
+    min_ram: MinRamOpt = None,
+    visibility: VisibilityOpt = None,
+    protected: ProtectedOpt = None,
+    hidden: HiddenOpt = None,
+    owner: OwnerOpt = None,
+    no_check: NoCheckOpt = False,
+    tag: TagsOpt = None,
+    property_: PropertyOpt = None,
+    properties_file: PropertiesFileOpt = None,
+    keep_on_failure: Annotated[
+        bool, typer.Option("--keep-on-failure", help="Keep the record when its data fail.")
+    ] = False,
+    size_: SizeOpt = None,
+    checksum: ChecksumOpt = None,
+    header: HeaderOpt = None,
+    store: StoreOpt = None,
+    no_verify: NoVerifyOpt = False,
+    allow_empty: AllowEmptyOpt = False,
+    no_sniff: NoSniffOpt = False,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Create an image from a file, a URL or stdin, or reserve a record.
+
+    With --file the image is active and verified at the end, or its record is removed again.
+    """
+    from glancectl import render
+    from glancectl.transfer import upload as upload_flow
+
+    glance = connect(ctx)
+    fields = {
+        **properties(property_, properties_file),
+        **given(
+            id=id_,
+            name=name,
+            disk_format=disk_format,
+            container_format=container_format,
+            min_disk=min_disk,
+            min_ram=min_ram,
+            visibility=visibility,
+            protected=protected,
+            os_hidden=hidden,
+            owner=project(glance.rest.login, owner, no_check),
+            tags=tag or None,
+        ),
+    }
+    if file is None:
+        record = upload_flow.reserve(glance, fields)
+    else:
+        with open_payload(ctx, file, size_, header, allow_empty) as source:
+            if not no_sniff:
+                fields |= sniffed(fields, source)
+            with progress_for(ctx, name or source.name, source.size, quiet) as progress:
+                record = upload_flow.create(
+                    glance,
+                    fields,
+                    source,
+                    progress,
+                    keep=keep_on_failure,
+                    store=store,
+                    checksum=parse_checksum(checksum),
+                    verify=not no_verify,
+                )
+    render.record(record, view(ctx, output, columns, quiet))
+
+
+@app.command(epilog="Example: xz -dc disk.raw.xz | glancectl image upload my-image -")
+def upload(
+    ctx: typer.Context,
+    image: ImageArg,
+    source: SourceArg,
+    size_: SizeOpt = None,
+    checksum: ChecksumOpt = None,
+    header: HeaderOpt = None,
+    store: StoreOpt = None,
+    no_verify: NoVerifyOpt = False,
+    allow_empty: AllowEmptyOpt = False,
+    no_sniff: NoSniffOpt = False,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Upload data into a reserved image.
+
+    After a failure the record is queued again, and running the command again is safe.
+    """
+    from glancectl import render, resolve
+    from glancectl.transfer import upload as upload_flow
+
+    expected = parse_checksum(checksum)
+    glance = connect(ctx)
+    with open_payload(ctx, source, size_, header, allow_empty) as payload:
+        record = upload_flow.ready(resolve.image(glance, image))
+        if not no_sniff and (missing := sniffed(record, payload)):
+            operations = [
+                {"op": "replace", "path": f"/{k}", "value": v} for k, v in missing.items()
+            ]
+            glance.patch_image(record["id"], operations, repeatable=True)
+        with progress_for(ctx, record.get("name") or image, payload.size, quiet) as progress:
+            record = upload_flow.upload(
+                glance,
+                record["id"],
+                payload,
+                progress,
+                store=store,
+                checksum=expected,
+                verify=not no_verify,
+            )
+    render.record(record, view(ctx, output, columns, quiet))
+
+
+@app.command(epilog="Example: glancectl image download ubuntu-24.04 noble.qcow2")
+def download(
+    ctx: typer.Context,
+    image: ImageArg,
+    dest: Annotated[
+        str | None,
+        typer.Argument(metavar="[<dest>]", help="File or directory, - for stdout. Default: ./NAME"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another file of that name.")
+    ] = False,
+    no_verify: NoVerifyOpt = False,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the path only.")] = False,
+) -> None:
+    """Download an image's data into a file that appears only when it is whole and verified."""
+    from glancectl import render, resolve
+    from glancectl.transfer import download as download_flow
+
+    if dest == "-" and sys.stdout.isatty():
+        raise UsageError(
+            "image data would go to the terminal", hint="redirect stdout, or name a file"
+        )
+    glance = connect(ctx)
+    record = resolve.image(glance, image)
+    with progress_for(ctx, record.get("name") or image, record.get("size"), quiet) as progress:
+        if dest == "-":
+            out = sys.stdout.buffer
+            download_flow.to_stream(glance, record, out, progress, verify=not no_verify)
+            return
+        path = download_flow.target(record, dest)
+        result = download_flow.to_file(
+            glance, record, path, progress, overwrite=overwrite, verify=not no_verify
+        )
+    render.record(result, view(ctx, output, columns, quiet), key="path")
+
+
+@app.command(epilog="Example: glancectl image list --match 'ci-*' -q | glancectl image delete -")
+def delete(
+    ctx: typer.Context,
+    images: ImagesArg,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    if_exists: Annotated[
+        bool, typer.Option("--if-exists", help="Absent images are no failure.")
+    ] = False,
+    unprotect: Annotated[
+        bool, typer.Option("--unprotect", help="Lift the protection of protected ones.")
+    ] = False,
+    jobs: JobsOpt = 8,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Delete images for good; all are tried, whatever becomes of the others.
+
+    Asks on a terminal when an image is named by its name, or more than one is.
+    """
+    from glancectl import render
+    from glancectl.flows import bulk
+    from glancectl.flows.delete import delete_image
+    from glancectl.resolve import as_uuid
+
+    named = targets(images)
+    if may_ask() and not yes and (len(named) > 1 or any(as_uuid(ref) is None for ref in named)):
+        confirm(f"Delete {', '.join(named)}?")
+    glance = connect(ctx)
+    done, failure = bulk.each(
+        named,
+        lambda ref: delete_image(glance, ref, if_exists=if_exists, unprotect=unprotect),
+        jobs=jobs,
+    )
+    single = len(images) == 1 and images != ["-"]
+    render.results(done, view(ctx, output, columns, quiet), single=single)
+    if failure is not None:
+        raise failure

@@ -1,0 +1,306 @@
+"""Options and parsers that more than one command uses."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from glancectl.errors import RefusedError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from glancectl.auth import Login
+    from glancectl.render import View
+    from glancectl.transfer.digest import Checksum
+    from glancectl.transfer.source import Source
+
+FormatName = Literal["table", "tsv", "json", "jsonl", "yaml", "csv", "value"]
+Visibility = Literal["private", "shared", "community", "public"]
+
+ImageArg = Annotated[str, typer.Argument(metavar="<image>", help="UUID or exact name.")]
+ImagesArg = Annotated[
+    list[str], typer.Argument(metavar="<image>...", help="UUIDs or exact names; - reads stdin.")
+]
+SourceArg = Annotated[
+    str, typer.Argument(metavar="<source>", help="Path, http(s):// or file:// URL, - for stdin.")
+]
+
+
+def _remember_format(ctx: typer.Context, value: str | None) -> str | None:
+    """Let the error boundary know whether errors are wanted as JSON."""
+    ctx.obj.json_errors = value in ("json", "jsonl")
+    return value
+
+
+FormatOpt = Annotated[
+    FormatName | None,
+    typer.Option(
+        "-f",
+        "--format",
+        callback=_remember_format,
+        help="Default: table on a terminal, else tsv.",
+        show_default=False,
+    ),
+]
+ColumnsOpt = Annotated[
+    list[str] | None,
+    typer.Option("-c", "--column", metavar="<key>", help="Only this field; repeatable."),
+]
+QuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only.")]
+NoCheckOpt = Annotated[
+    bool, typer.Option("--no-check", help="Do not ask Keystone whether a project exists.")
+]
+JobsOpt = Annotated[int, typer.Option("--jobs", min=1, max=64, help="Images at once.")]
+
+DateOpt = Annotated[
+    str | None, typer.Option(metavar="<date>", help="ISO 8601, UTC unless it says otherwise.")
+]
+
+# Fields of a record.
+DiskFormatOpt = Annotated[
+    str | None, typer.Option("--disk-format", metavar="<format>", help="qcow2, raw, iso, …")
+]
+ContainerFormatOpt = Annotated[
+    str | None, typer.Option("--container-format", metavar="<format>", help="bare, ova, …")
+]
+MinDiskOpt = Annotated[
+    int | None, typer.Option("--min-disk", min=0, metavar="<GB>", help="Least disk.")
+]
+MinRamOpt = Annotated[
+    int | None, typer.Option("--min-ram", min=0, metavar="<MB>", help="Least memory.")
+]
+VisibilityOpt = Annotated[Visibility | None, typer.Option("--visibility", help="Who sees it.")]
+ProtectedOpt = Annotated[
+    bool | None, typer.Option("--protected/--unprotected", help="Whether it cannot be deleted.")
+]
+HiddenOpt = Annotated[
+    bool | None, typer.Option("--hidden/--visible", help="Whether default lists leave it out.")
+]
+OwnerOpt = Annotated[
+    str | None, typer.Option("--owner", metavar="<project>", help="Project id or name (admin).")
+]
+TagsOpt = Annotated[list[str] | None, typer.Option("--tag", metavar="<tag>", help="Repeatable.")]
+PropertyOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--property", metavar="K=V", help="Custom property; K=@FILE reads the value. Repeatable."
+    ),
+]
+PropertiesFileOpt = Annotated[
+    str | None,
+    typer.Option("--properties-file", metavar="<file>", help="JSON or YAML mapping of properties."),
+]
+
+# Sources of a payload.
+SizeOpt = Annotated[
+    str | None, typer.Option("--size", metavar="<bytes>", help="Bytes to come, as in 512M.")
+]
+ChecksumOpt = Annotated[
+    str | None,
+    typer.Option("--checksum", metavar="ALGO:HEX", help="What the source must hash to."),
+]
+HeaderOpt = Annotated[
+    list[str] | None, typer.Option("--header", metavar="'K: V'", help="Sent to a URL source.")
+]
+StoreOpt = Annotated[str | None, typer.Option("--store", metavar="<store>", help="Where to store.")]
+NoVerifyOpt = Annotated[
+    bool, typer.Option("--no-verify", help="Do not compare size and digest at the end.")
+]
+AllowEmptyOpt = Annotated[bool, typer.Option("--allow-empty", help="Accept a source of 0 bytes.")]
+NoSniffOpt = Annotated[bool, typer.Option("--no-sniff", help="Do not look at the first bytes.")]
+
+
+def view(
+    ctx: typer.Context, output: str | None, columns: Sequence[str] | None, quiet: bool
+) -> "View":
+    """Return how the user wants results printed."""
+    from glancectl.render import Format, View
+
+    chosen = Format(output) if output else None
+    return View(format=chosen, columns=tuple(columns or ()), quiet=quiet, color=ctx.obj.color)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Split ``K=V``; the value may hold more equals signs.
+
+    Raises typer.BadParameter without an equals sign or with an empty key, which Glance would take.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"expected KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def properties(pairs: Sequence[str] | None, file: str | None) -> dict[str, str]:
+    """Return custom properties from a file and from ``K=V``, the latter winning.
+
+    ``K=@FILE`` takes the value from a file without its last newline, ``K=@@x`` is the text ``@x``.
+    """
+    found = _properties_file(file) if file else {}
+    for key, value in map(pair, pairs or ()):
+        if value.startswith("@@"):
+            found[key] = value[1:]
+        elif value.startswith("@"):
+            found[key] = read_text(value[1:]).removesuffix("\n")
+        else:
+            found[key] = value
+    return found
+
+
+def _properties_file(path: str) -> dict[str, str]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise RefusedError(f"{path} is not valid JSON or YAML", cause=str(error)) from None
+    if not isinstance(content, dict):
+        raise RefusedError(f"{path} holds no mapping of properties")
+    return {str(key): _as_text(value) for key, value in content.items()}
+
+
+def _as_text(value: object) -> str:
+    """Return a property's value as Glance wants it, a string; true and false in lower case."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def read_text(path: str) -> str:
+    """Return a UTF-8 file's text. Raises RefusedError when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except OSError as error:
+        raise RefusedError(f"cannot read {path}", cause=error.strerror) from None
+    except UnicodeDecodeError as error:
+        raise RefusedError(f"{path} is not UTF-8 text", cause=str(error)) from None
+
+
+def size(text: str | None) -> int | None:
+    """Return bytes from ``512``, ``10M`` or ``2GiB``; suffixes are powers of 1024."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)\s*([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise typer.BadParameter(f"expected a size like 512, 10M or 2GiB, got {text!r}")
+    factor: int = 1024 ** " KMGTP".index(found[2].upper() or " ")
+    return int(found[1]) * factor
+
+
+def date(text: str | None) -> "datetime | None":
+    """Return the moment that an option names. Raises typer.BadParameter."""
+    from glancectl.query import parse_date
+
+    try:
+        return parse_date(text) if text is not None else None
+    except ValueError:
+        raise typer.BadParameter(f"expected a date like 2026-01-31, got {text!r}") from None
+
+
+def headers(lines: Sequence[str] | None) -> dict[str, str]:
+    """Return the headers of ``'K: V'`` lines."""
+    result = {}
+    for line in lines or ():
+        key, colon, value = line.partition(":")
+        if not colon or not key.strip() or "\n" in line or "\r" in line:
+            raise typer.BadParameter("expected a header like 'Accept: text/plain'")
+        result[key.strip()] = value.strip()
+    return result
+
+
+def parse_checksum(text: str | None) -> "Checksum | None":
+    """Return the checksum that ``ALGO:HEX`` names. Raises typer.BadParameter."""
+    from glancectl.transfer import digest
+
+    try:
+        return digest.parse_checksum(text) if text is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--checksum") from None
+
+
+def open_payload(
+    ctx: typer.Context,
+    spec: str,
+    size_text: str | None,
+    header_lines: Sequence[str] | None,
+    allow_empty: bool,
+) -> "Source":
+    """Open a SOURCE as the options say; nothing but its first bytes is read."""
+    from glancectl.transfer.source import open_source
+
+    return open_source(
+        spec,
+        size=size(size_text),
+        headers=headers(header_lines),
+        timeout=ctx.obj.settings["timeout"],
+        allow_empty=allow_empty,
+    )
+
+
+def sniffed(fields: Mapping[str, Any], source: "Source") -> dict[str, str]:
+    """Return the ``disk_format`` that a record lacks and the first bytes tell.
+
+    Raises IntegrityError when they contradict the record, or need another file to be read;
+    RefusedError when nothing says what format the data have.
+    """
+    from glancectl.transfer import sniff
+
+    asked = fields.get("disk_format")
+    container = fields.get("container_format") or "bare"
+    found = sniff.choose_format(asked, source.head, source.tail, container_format=container)
+    if container == "bare":
+        sniff.refuse_unsafe(source.head)
+        if found is None:
+            seen = sniff.kind(source.head, source.tail)
+            raise RefusedError(
+                f"{source.name} is no disk image that is known by its first bytes",
+                cause=f"it looks like {seen}" if seen else None,
+                hint="--disk-format says what it is, as in --disk-format raw",
+            )
+    return {"disk_format": found} if asked is None and found is not None else {}
+
+
+def targets(refs: Sequence[str]) -> list[str]:
+    """Return the targets named, ``-`` replaced by what stdin has: one a line, before any tab.
+
+    So that the rows of ``image list`` can be piped in as they are.
+    """
+    found: list[str] = []
+    for ref in refs:
+        if ref == "-":
+            lines = (line.rstrip("\n").partition("\t")[0] for line in sys.stdin)
+            found += [line for line in lines if line.strip()]
+        else:
+            found.append(ref)
+    return found
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that were given, for a record: None means that an option is absent."""
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def project(login: "Login", ref: str | None, no_check: bool) -> str | None:
+    """Return the id of the project that an option names, None when it was not given."""
+    if ref is None:
+        return None
+    from glancectl import resolve
+
+    return resolve.project(login, ref, check=not no_check)
+
+
+def may_ask() -> bool:
+    """Tell whether a person is there to answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal and go on only after a yes. Raises RefusedError on a no."""
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise RefusedError("not confirmed, nothing was changed")

@@ -1,0 +1,1 @@
+"""Verbs made of many calls; they know no terminal."""

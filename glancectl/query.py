@@ -1,0 +1,110 @@
+"""What a list of images is asked for: filters that Glance applies, and those applied here."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from itertools import islice
+
+from glancectl.api import Glance, Image
+from glancectl.errors import RefusedError
+
+# Glance reads any other key that ends so as a range over a column it does not have: a 500.
+RANGES = ("size", "virtual_size", "min_ram", "min_disk")
+
+
+def image_params(
+    fields: Mapping[str, object],
+    *,
+    tags: Sequence[str] = (),
+    ids: Sequence[str] = (),
+    properties: Iterable[tuple[str, str]] = (),
+    raw: Iterable[tuple[str, str]] = (),
+) -> list[tuple[str, str]]:
+    """Return the query parameters of ``GET /v2/images``.
+
+    fields: Glance's own keys; a name is matched exactly. tags: all of them must be there.
+    properties: custom properties, matched exactly. raw: passed as they are, operators included.
+    Raises RefusedError for a property that Glance would answer with a 500.
+    """
+    params = [(key, _spelled(key, value)) for key, value in fields.items()]
+    params += [("tag", tag) for tag in tags]
+    if ids:
+        params.append(("id", f"in:{','.join(ids)}"))
+    for key, value in properties:
+        stem, _, end = key.rpartition("_")
+        if end in ("min", "max") and stem not in RANGES:
+            raise RefusedError(f"Glance cannot filter on properties that end in _{end}: {key!r}")
+        params.append((key, value))
+    return [*params, *raw]
+
+
+def _spelled(key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # Glance refuses "True" for protected
+    # A plain name with a colon would be read as an operator and refused.
+    return f"eq:{value}" if key == "name" else str(value)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of time that a date column must lie in, from ``after`` on and before ``before``."""
+
+    column: str
+    after: datetime | None
+    before: datetime | None
+
+    def param(self) -> list[tuple[str, str]]:
+        """Return the bound that Glance applies: it reads the last of repeated parameters only."""
+        if self.after is not None:
+            return [(self.column, f"gte:{_iso(self.after)}")]
+        return [(self.column, f"lt:{_iso(self.before)}")] if self.before is not None else []
+
+    def holds(self, image: Image) -> bool:
+        """Tell whether an image lies in the span."""
+        found = datetime.fromisoformat(str(image[self.column]))
+        too_early = self.after is not None and found < self.after
+        return not too_early and (self.before is None or found < self.before)
+
+
+def images(
+    glance: Glance,
+    params: Sequence[tuple[str, str]],
+    *,
+    match: str | None = None,
+    windows: Sequence[Window] = (),
+    limit: int | None = None,
+    marker: str | None = None,
+    page_size: int = 1000,
+) -> Iterator[Image]:
+    """Yield the images that pass all filters, at most ``limit`` of them, as pages arrive.
+
+    match: a glob that the name must match, case counting.
+    """
+    params = [*params, *(param for window in windows for param in window.param())]
+    here = match is not None or any(w.after and w.before for w in windows)
+    found = glance.list_images(
+        params, limit=None if here else limit, page_size=page_size, marker=marker
+    )
+    if not here:
+        return found
+    passed = (
+        image
+        for image in found
+        if (match is None or fnmatchcase(image.get("name") or "", match))
+        and all(window.holds(image) for window in windows)
+    )
+    return islice(passed, limit)
+
+
+def parse_date(text: str) -> datetime:
+    """Return the moment that an ISO 8601 date or time names, UTC when it names no zone.
+
+    Raises ValueError.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _iso(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""

@@ -1,0 +1,400 @@
+"""Values to text: results on stdout in the format asked for, talk and errors on stderr.
+
+What goes to a terminal passes ``printable`` (JSON and YAML escape in their own way); what goes to
+a program is the data as it is.
+"""
+
+import difflib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from glancectl.errors import GlancectlError, PartialError, UsageError
+from glancectl.terminal import human_size, printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+Item = Mapping[str, object]
+
+# Where a single resource begins, for people and for the formats made of lines.
+FIRST = (
+    *("id", "name", "status", "visibility", "size", "disk_format", "container_format"),
+    *("min_disk", "min_ram", "protected", "os_hidden", "owner", "created_at", "updated_at", "tags"),
+)
+SIZES = ("size", "virtual_size")
+NUMBERS = (*SIZES, "min_disk", "min_ram", "hits", "images")
+FOLDABLE = ("name", "tags", "description")  # an id in pieces could not be copied
+NARROWEST = 12  # columns that a folded cell keeps
+ID_WIDTH = 36  # what is longer may fold, but for ids
+ANY_WIDTH = 10_000  # off a terminal nothing needs to fit
+STATUS_STYLES = {
+    **dict.fromkeys(("active", "accepted", "success"), "green"),
+    **dict.fromkeys(("queued", "saving", "uploading", "importing", "pending"), "yellow"),
+    **dict.fromkeys(("deactivated", "killed", "rejected", "failure"), "red"),
+    **dict.fromkeys(("deleted", "pending_delete"), "dim"),
+}
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
+_TSV_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+class Format(StrEnum):
+    """What a result looks like, as ``--format`` names it."""
+
+    TABLE = "table"
+    TSV = "tsv"
+    JSON = "json"
+    JSONL = "jsonl"
+    YAML = "yaml"
+    CSV = "csv"
+    VALUE = "value"
+
+
+@dataclass(frozen=True)
+class View:
+    """How the user wants a result printed.
+
+    format: None is a table on a terminal, else tsv. columns: none are the verb's own (a list) or
+    all (a single resource). quiet: the key only. color: auto, always or never.
+    """
+
+    format: Format | None
+    columns: Sequence[str]
+    quiet: bool
+    color: str
+
+
+def records(items: Iterable[Item], view: View, *, columns: Sequence[str], key: str = "id") -> None:
+    """Print a list, line by line as ``items`` arrive where the format allows it.
+
+    columns: those shown unless the user named others. key: the column that quiet prints. A named
+    column that no item has is empty, and warned of at the end.
+    """
+    seen: set[str] = set()
+    if view.quiet:
+        for item in items:
+            _out(_line(item.get(key)))
+    else:
+        _print_list(_noting_keys(items, seen), view, view.columns or columns)
+    sys.stdout.flush()
+    _warn_of_unknown(view.columns, seen)
+
+
+def _print_list(items: Iterator[Item], view: View, shown: Sequence[str]) -> None:
+    """Print ``items`` with the columns ``shown``; JSON and YAML leave out none unless told to."""
+    match _format(view):
+        case Format.TABLE:
+            _print_table(list(items), shown, view)
+        case Format.TSV:
+            for item in items:
+                _out("\t".join(_tsv(_get(item, name)) for name in shown) + "\n")
+        case Format.VALUE:
+            for item in items:
+                _out(_line(" ".join(_plain(_get(item, name)) for name in shown)))
+        case Format.CSV:
+            _out(_csv_row(shown))
+            for item in items:
+                _out(_csv_row([_plain(_get(item, name)) for name in shown]))
+        case Format.JSONL:
+            for item in items:
+                _out(_json(_chosen(item, view.columns)) + "\n")
+                sys.stdout.flush()
+        case Format.JSON:
+            _out(_json([_chosen(item, view.columns) for item in items], indent=2) + "\n")
+        case Format.YAML:
+            _out(_yaml([_chosen(item, view.columns) for item in items]))
+
+
+def record(item: Item, view: View, *, key: str = "id") -> None:
+    """Print one resource. key: the field that quiet prints.
+
+    Raises UsageError, with nothing printed, when the user named a column that it does not have.
+    """
+    unknown = [name for name in view.columns if _key(item, name) is None]
+    if unknown:
+        raise UsageError(f"no column {unknown[0]!r}", hint=f"one of: {', '.join(item)}")
+    if view.quiet:
+        _out(_line(item.get(key)))
+    else:
+        _print_one(item, view)
+    sys.stdout.flush()
+
+
+def _print_one(item: Item, view: View) -> None:
+    whole = _chosen(item, view.columns)
+    fields = whole if view.columns else _important_first(whole)
+    match _format(view):
+        case Format.TABLE:
+            _print_fields(fields, view)
+        case Format.TSV:
+            _out("".join(f"{_tsv(name)}\t{_tsv(value)}\n" for name, value in fields.items()))
+        case Format.VALUE:
+            _out("".join(_line(value) for value in fields.values()))
+        case Format.CSV:
+            _out(_csv_row(list(fields)))
+            _out(_csv_row([_plain(value) for value in fields.values()]))
+        case Format.YAML:
+            _out(_yaml(whole))
+        case json_format:
+            _out(_json(whole, indent=2 if json_format is Format.JSON else None) + "\n")
+
+
+def results(
+    items: Sequence[Item],
+    view: View,
+    *,
+    single: bool,
+    columns: Sequence[str] = ("id", "name", "status"),
+    key: str = "id",
+) -> None:
+    """Print what became of a verb's targets: of ``single`` one a record, if any, else a list."""
+    if not single:
+        records(items, view, columns=columns, key=key)
+    elif items:
+        record(items[0], view, key=key)
+
+
+def note(text: str) -> None:
+    """Tell ``text`` on stderr, as one line."""
+    sys.stderr.write(printable(text) + "\n")
+
+
+def warning(text: str) -> None:
+    """Warn of ``text`` on stderr, as one line."""
+    note(f"glancectl: warning: {text}")
+
+
+def error(err: GlancectlError, *, as_json: bool) -> None:
+    """Tell on stderr what went wrong: as a block of lines, or as one JSON object.
+
+    Usage errors are always text.
+    """
+    cause = " ".join(err.cause.split()) if err.cause else None  # one line, whatever came
+    if as_json and not isinstance(err, UsageError):
+        sys.stderr.write(json.dumps({"error": {**err.as_dict(), "cause": cause}}) + "\n")
+        return
+    note(f"glancectl: error: {err.sentence()}")
+    if isinstance(err, PartialError):
+        for target in err.targets:
+            note(f"  {target['target']}: {target['message']}")
+    for label, text in (("cause", cause), ("hint", err.hint), ("request id", err.request_id)):
+        if text:
+            note(f"  {label}: {text}")
+
+
+def _format(view: View) -> Format:
+    return view.format or (Format.TABLE if sys.stdout.isatty() else Format.TSV)
+
+
+def _out(text: str) -> None:
+    """Write to stdout; what its encoding cannot say (lone surrogates) becomes ``?``."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def _for_terminal(text: str) -> str:
+    return printable(text) if sys.stdout.isatty() else text
+
+
+def _key(item: Item, name: str) -> str | None:
+    """Return the key of ``item`` that ``name`` means in any case, None when there is none."""
+    if name in item:
+        return name
+    folded = name.casefold()
+    return next((key for key in item if key.casefold() == folded), None)
+
+
+def _get(item: Item, name: str) -> object:
+    key = _key(item, name)
+    return None if key is None else item[key]
+
+
+def _chosen(item: Item, columns: Sequence[str]) -> dict[str, object]:
+    """Return the item's own body, or only ``columns`` of it, null where it has none."""
+    if not columns:
+        return dict(item)
+    return {_key(item, name) or name: _get(item, name) for name in columns}
+
+
+def _important_first(item: Item) -> dict[str, object]:
+    return {name: item[name] for name in (*FIRST, *item) if name in item}
+
+
+def _noting_keys(items: Iterable[Item], seen: set[str]) -> Iterator[Item]:
+    for item in items:
+        seen.update(item)
+        yield item
+
+
+def _warn_of_unknown(columns: Sequence[str], seen: set[str]) -> None:
+    known = {key.casefold(): key for key in sorted(seen)}
+    for name in columns:
+        if known and name.casefold() not in known:
+            near = difflib.get_close_matches(name.casefold(), known, n=1)
+            instead = f"; did you mean {known[near[0]]!r}?" if near else ""
+            warning(f"no image has a column {name!r}{instead}")
+
+
+def _plain(value: object) -> str:
+    """Return a value as tsv, csv and ``value`` print it."""
+    match value:
+        case None:
+            return ""
+        case True | False:
+            return str(value).lower()
+        case list() | tuple():
+            return ",".join(map(_plain, value))
+        case Mapping():
+            return _json(value)
+        case _:
+            return str(value)
+
+
+def _line(value: object) -> str:
+    return _for_terminal(_plain(value)) + "\n"
+
+
+def _tsv(value: object) -> str:
+    return _for_terminal(_plain(value).translate(_TSV_ESCAPES))
+
+
+def _csv_row(cells: Sequence[str]) -> str:
+    import csv
+
+    row = io.StringIO()
+    # Only characters of the line end are quoted, and a bare \r must be: so \r\n, then cut.
+    csv.writer(row, lineterminator="\r\n").writerow([_for_terminal(cell) for cell in cells])
+    return row.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    r"""Return JSON in UTF-8, but for what is unsafe on a terminal, which becomes ``\uXXXX``."""
+    separators = (",", ": ") if indent else (",", ":")
+    text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False, default=str)
+    flat = text.replace("\n", "")  # those left are of the indentation
+    if printable(flat) == flat:
+        return text
+    # All that printable objects to has four digits, and in JSON it stands inside of a string.
+    return "".join(c if c == "\n" or printable(c) == c else f"\\u{ord(c):04x}" for c in text)
+
+
+def _yaml(value: object) -> str:
+    import yaml
+
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    # Only to ASCII does yaml escape all that printable objects to. The way through JSON leaves
+    # plain dicts and lists, which is all that safe_dump knows.
+    readable, data = printable(text) == text, json.loads(text)
+    return yaml.safe_dump(data, allow_unicode=readable, sort_keys=False, width=sys.maxsize)
+
+
+def _cell(column: str, value: object) -> str:
+    """Return a value as a table shows it: human sizes and dates."""
+    match value:
+        case None:
+            return "-"
+        case int() if column in SIZES:
+            return human_size(value)
+        case str() if column.endswith("_at") and (date := _DATE.fullmatch(value)):
+            return f"{date[1]} {date[2]}Z"
+        case list() | tuple():
+            return ", ".join(map(_plain, value))
+        case _:
+            return _plain(value)
+
+
+def _text(text: str, style: str) -> "Text":
+    from rich.text import Text
+
+    cell = Text(printable(text), overflow="fold")
+    cell.stylize(style)  # unlike the style of a Text, not of the spaces that fill its cell
+    return cell
+
+
+def _value(column: str, value: object) -> "Text":
+    style = STATUS_STYLES.get(str(value), "") if column == "status" else ""
+    return _text(_cell(column, value), style)
+
+
+def _print_table(items: Sequence[Item], shown: Sequence[str], view: View) -> None:
+    """Print a list for people; an empty one is nothing at all."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    if not items:
+        return
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.header_style = ""
+    rows = [[_value(name.casefold(), _get(item, name)) for name in shown] for item in items]
+    for index, name in enumerate(shown):
+        head = _text(name, "bold")
+        width = max(text.cell_len for text in (head, *(row[index] for row in rows)))
+        folds = _may_fold(name.casefold(), width)
+        table.add_column(
+            head,
+            justify="right" if name.casefold() in NUMBERS else "left",
+            min_width=min(width, NARROWEST) if folds else width,
+            no_wrap=not folds,
+        )
+    for row in rows:
+        table.add_row(*row)
+    _print_rich(table, view)
+
+
+def _may_fold(column: str, width: int) -> bool:
+    is_id = column in ("id", "owner") or column.endswith("_id")
+    return not is_id and (column in FOLDABLE or width > ID_WIDTH)
+
+
+def _print_fields(fields: Item, view: View) -> None:
+    from rich.table import Table
+
+    rows = [(_text(name, "bold"), _value(name, value)) for name, value in fields.items()]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, min_width=max((name.cell_len for name, _ in rows), default=0))
+    table.add_column(min_width=min(ID_WIDTH, max((v.cell_len for _, v in rows), default=0)))
+    for row in rows:
+        table.add_row(*row)
+    _print_rich(table, view)
+
+
+def _print_rich(table: "Table", view: View) -> None:
+    """Print a table as wide as the terminal, or wider when its ids do not fit."""
+    from rich.console import Console
+
+    size = shutil.get_terminal_size((ANY_WIDTH, 24))
+    # Narrower than that, Rich would leave out whole columns.
+    least = sum((column.min_width or 0) + 2 for column in table.columns) - 2
+    console = Console(
+        file=sys.stdout,
+        color_system="standard" if _colored(view.color) else None,
+        no_color=False,
+        width=max(size.columns, least),
+        height=size.lines,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    with console.capture() as drawn:  # Rich fills lines up with spaces
+        console.print(table, crop=False)
+    _out("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+
+
+def _colored(color: str) -> bool:
+    """Tell whether stdout gets colours; the flag wins over NO_COLOR, that over FORCE_COLOR."""
+    if color != "auto" or os.environ.get("NO_COLOR"):
+        return color == "always"
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,115 @@
+"""What users type becomes what the API wants: IMAGE -> record or id, PROJECT -> id."""
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from glancectl import auth
+from glancectl.api import Glance, Image
+from glancectl.errors import NotFoundError, RefusedError, UsageError
+from glancectl.terminal import human_size
+
+T = TypeVar("T")
+
+
+def image(glance: Glance, ref: str) -> Image:
+    """Return the record that ``ref``, a UUID or an exact name, names.
+
+    Raises NotFoundError, and RefusedError with the candidates when several have that name.
+    """
+    return by_id_or_name(glance, ref, glance.get_image, lambda record: record)
+
+
+def by_id_or_name(
+    glance: Glance,
+    ref: str,
+    with_id: Callable[[str], T],
+    with_record: Callable[[Image], T],
+) -> T:
+    """Call ``with_id`` when ``ref`` is a UUID, else ``with_record`` with the image of that name.
+
+    A UUID costs no request of its own; when it turns out to be unknown it is tried as a name.
+    """
+    image_id = as_uuid(ref)
+    if image_id is None:
+        return with_record(by_name(glance, ref))
+    try:
+        return with_id(image_id)
+    except NotFoundError as unknown:
+        try:
+            record = by_name(glance, ref)
+        except NotFoundError:
+            raise unknown from None
+    return with_record(record)
+
+
+def as_uuid(ref: str) -> str | None:
+    """Return ``ref`` in Glance's spelling when it is a UUID with dashes, else None.
+
+    Raises UsageError when it is empty, before anything reaches the server.
+    """
+    if not ref:
+        raise UsageError("an image's name or id cannot be empty")
+    try:
+        canonical = str(uuid.UUID(ref))
+    except ValueError:
+        return None
+    return canonical if canonical == ref.lower() else None
+
+
+def by_name(glance: Glance, name: str) -> Image:
+    """Return the only image with exactly this name, others' community images included.
+
+    Hidden images are in no list that does not ask for them alone, hence two lists, sent at once;
+    a visible match hides the hidden ones. Names are compared again here: a database may ignore
+    case. Raises NotFoundError or RefusedError.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        visible, hidden = pool.map(lambda hidden: _named(glance, name, hidden), (False, True))
+    found = visible or hidden
+    match found:
+        case [only]:
+            return only
+        case []:
+            raise NotFoundError(
+                f"no image is named {name!r}", hint="glancectl image list shows what there is"
+            )
+        case _:
+            candidates = "; ".join(map(_describe, found))
+            raise RefusedError(
+                f"{len(found)} images are named {name!r}",
+                cause=candidates,
+                hint="use the id of the one you mean",
+            )
+
+
+def _named(glance: Glance, name: str, hidden: bool) -> list[Image]:
+    # eq: is needed: a plain name with a colon is read as an operator and refused.
+    params = [("name", f"eq:{name}"), ("visibility", "all"), ("member_status", "all")]
+    if hidden:
+        params.append(("os_hidden", "true"))
+    return [found for found in glance.list_images(params) if found.get("name") == name]
+
+
+def _describe(record: Image) -> str:
+    size = record.get("size")
+    return " ".join(
+        [
+            str(record.get("id")),
+            str(record.get("status")),
+            f"owner {record.get('owner')}",
+            f"created {record.get('created_at')}",
+            "no data" if size is None else human_size(size),
+        ]
+    )
+
+
+def project(login: auth.Login, ref: str, *, check: bool) -> str:
+    """Return the id of PROJECT, an id or a name; with ``check`` False it is taken as it is.
+
+    Raises what ``auth.find_project`` raises, UsageError when ``ref`` is empty.
+    """
+    if not ref:
+        raise UsageError("a project's name or id cannot be empty")
+    return auth.find_project(login, ref) if check else ref

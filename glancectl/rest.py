@@ -1,0 +1,460 @@
+"""HTTP to the image service: timeouts, retries, errors, pages.
+
+The one place where a status becomes an error (``check``) and the only pager (``pages``).
+"""
+
+import contextlib
+import json
+import logging
+import re
+import ssl
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+from glancectl import __version__, retry
+from glancectl.auth import Login
+from glancectl.errors import (
+    AuthError,
+    GlancectlError,
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
+from glancectl.tokens import Access
+
+CONNECT_TIMEOUT = 10.0  # seconds
+# After the last byte of an upload Glance may take minutes to store it before it answers.
+STORE_TIMEOUT = 1800.0  # seconds
+HURRY = 4.0  # seconds for a request of the clean-up after a signal
+ERROR_BODY = 64 * 1024  # bytes read of an error's body; proxies send whole pages
+
+Params = Sequence[tuple[str, str]]
+
+log = logging.getLogger("glancectl")
+
+
+class Rest:
+    """Requests to one image endpoint with one login; safe to share between threads."""
+
+    def __init__(self, login: Login) -> None:
+        self.login = login
+        self._settings = login.settings
+        self._client: httpx.Client | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def hurry(self) -> None:
+        """Keep what follows short: after a signal, cleaning up has seconds, not minutes."""
+        self.close()
+        self._settings = replace(self._settings, timeout=HURRY, retries=0)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        params: Params = (),
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
+    ) -> httpx.Response:
+        """Send one request with a JSON body or none and return the answer, read and checked.
+
+        doing: completes "cannot …" in an error. repeatable: whether sending it twice does no
+        harm; GET, PUT and DELETE are, others are when the caller says so. What is not repeatable
+        is sent again only when it surely was not carried out.
+        Raises what ``check`` raises, and UnavailableError when the service cannot be reached.
+        """
+        content = None if body is None else json.dumps(body).encode()
+        with self.stream(
+            method,
+            path,
+            doing=doing,
+            params=params,
+            content=content,
+            headers={"Accept": "application/json", **_json_type(content), **(headers or {})},
+            repeatable=method in ("GET", "PUT", "DELETE") if repeatable is None else repeatable,
+        ) as response:
+            with transport_errors(doing):
+                response.read()
+            return response
+
+    @contextlib.contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        params: Params = (),
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> Iterator[httpx.Response]:
+        """Send a request and hand out its checked answer with the body not read yet.
+
+        Tries again as ``request`` does until the headers of an answer arrive.
+        """
+        response, failures = self._answer(method, path, doing, params, content, headers, repeatable)
+        try:
+            check(response, doing)
+            yield response
+        except GlancectlError as error:
+            error.retried = failures > 0
+            raise
+        finally:
+            response.close()
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        params: Params,
+        content: bytes | None,
+        headers: Mapping[str, str] | None,
+        repeatable: bool,
+    ) -> tuple[httpx.Response, int]:
+        """Send until an answer comes that is final; return it and how many tries failed before."""
+        failures = 0
+        while True:
+            may_retry = failures < self._settings.retries
+            access = self.login.access
+            try:
+                response = self._send(access, method, path, doing, params, content, headers or {})
+            except UnavailableError as error:
+                if not (may_retry and _retry_unsent(error, repeatable)):
+                    raise
+                failures += 1
+                self._pause(failures, doing, str(error.cause))
+                continue
+            if response.status_code == 401 and self.login.renew(access):
+                response.close()
+            elif may_retry and _retry_answer(response.status_code, repeatable):
+                response.close()
+                failures += 1
+                status = f"{response.status_code} {response.reason_phrase}"
+                self._pause(failures, doing, status, response.headers.get("Retry-After"))
+            else:
+                return response, failures
+
+    def send_data(
+        self, path: str, chunks: Iterable[bytes], *, doing: str, headers: Mapping[str, str]
+    ) -> None:
+        """PUT a payload as it comes, once: a streamed body cannot be sent a second time.
+
+        An answer that arrives before the last chunk was sent (413 from a proxy, 401, 409) is
+        read and raised with its reason. Raises what ``check`` raises, UnavailableError when the
+        connection breaks, and whatever ``chunks`` raises.
+        """
+        access = self.login.access
+        with transport_errors(doing):
+            response = self._open(access).request(
+                "PUT",
+                self._url(access, path),
+                content=chunks,
+                headers={
+                    "Accept": "application/json",
+                    **access.headers,
+                    **_request_id(),
+                    **headers,
+                },
+                timeout=httpx.Timeout(
+                    self._settings.timeout, connect=CONNECT_TIMEOUT, read=STORE_TIMEOUT
+                ),
+            )
+        _log_answer(response)
+        check(response, doing)
+
+    def pages(
+        self,
+        path: str,
+        key: str,
+        *,
+        doing: str,
+        params: Params = (),
+        limit: int | None = None,
+        page_size: int = 1000,
+        marker: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the items of a list after the one with id ``marker``, at most ``limit`` of them.
+
+        Only the marker is taken from Glance's ``next``: its query keeps just the last of repeated
+        parameters, so that a second page with two tags would be another list.
+        """
+        left = limit
+        while left is None or left > 0:
+            size = page_size if left is None else min(page_size, left)
+            query = [*params, ("limit", str(size)), *([("marker", marker)] if marker else [])]
+            body = decode(self.request("GET", path, doing=doing, params=query))
+            items = body.get(key)
+            if not isinstance(items, list):
+                raise UnavailableError(f"cannot {doing}: the answer has no {key!r}")
+            yield from items
+            if left is not None:
+                left -= len(items)
+            following = parse_qs(urlsplit(body.get("next") or "").query).get("marker")
+            if not following:
+                return
+            marker = following[-1]
+
+    def _send(
+        self,
+        access: Access,
+        method: str,
+        path: str,
+        doing: str,
+        params: Params,
+        content: bytes | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Response:
+        with transport_errors(doing):
+            client = self._open(access)
+            request = client.build_request(
+                method,
+                self._url(access, path),
+                params=list(params) or None,
+                content=content,
+                headers={**access.headers, **_request_id(), **headers},
+            )
+            response = client.send(request, stream=True)
+        _log_answer(response)
+        return response
+
+    def _url(self, access: Access, path: str) -> str:
+        return f"{access.endpoint}{path}"
+
+    def _open(self, access: Access) -> httpx.Client:
+        """Return the client, made once: a TLS context is expensive and only https needs one."""
+        with self._lock:
+            if self._client is None:
+                self._client = httpx.Client(
+                    verify=_tls(access) if access.endpoint.startswith("https:") else False,
+                    timeout=httpx.Timeout(self._settings.timeout, connect=CONNECT_TIMEOUT),
+                    headers={"User-Agent": f"glancectl/{__version__}"},
+                )
+            return self._client
+
+    def _pause(self, attempt: int, doing: str, why: str, retry_after: str | None = None) -> None:
+        seconds = retry.delay(attempt, retry_after)
+        tries = f"{attempt} of {self._settings.retries}"
+        log.info("cannot %s (%s), retry %s in %.1f s", doing, why, tries, seconds)
+        time.sleep(seconds)
+
+
+def decode(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object that ``response`` carries.
+
+    Raises UnavailableError when it is something else: truncated, or from a proxy.
+    """
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise _unusable(response, str(error)) from None
+    if not isinstance(body, dict):
+        raise _unusable(response, f"a JSON {type(body).__name__}")
+    return body
+
+
+def check(response: httpx.Response, doing: str) -> None:
+    """Raise the error that a status means; the only place where statuses are judged.
+
+    The meanings are Glance's (a 403 can come from the image's own state, a 415 means that the
+    data contradict ``disk_format``); ``doing`` completes "cannot …". Reads the body of an error.
+    """
+    status = response.status_code
+    if status < 300:
+        return
+    cause = reason(response)
+    kind, why = _meaning(status, cause)
+    raise kind(
+        f"cannot {doing}: {why}",
+        cause=cause or f"{status} {response.reason_phrase}",
+        hint=_hint(status, cause, response),
+        status=status,
+        request_id=response.headers.get("x-openstack-request-id"),
+    )
+
+
+def _meaning(status: int, cause: str) -> tuple[type[GlancectlError], str]:
+    """Return the kind of error that ``status`` is, and why in a few words."""
+    match status:
+        case 401:
+            return AuthError, "the token is not accepted"
+        case 403 if _about_state(cause):
+            return RefusedError, "the image does not allow it"
+        case 403:
+            return AuthError, "not allowed with these credentials"
+        case 404:
+            return NotFoundError, "not found"
+        case 409:
+            return RefusedError, "it conflicts with the present state"
+        case 410:
+            return RefusedError, "it is gone"
+        case 413:
+            return RefusedError, "too large, or over quota"
+        case 415:
+            return IntegrityError, "the data do not match the format"
+        case 429:
+            return UnavailableError, "too many requests"
+        case _ if status >= 500:
+            return UnavailableError, "the service is failing"
+        case _ if status < 400:
+            return RefusedError, "the endpoint is not an image API v2"
+        case _:
+            return RefusedError, "the request is not accepted"
+
+
+def _about_state(cause: str) -> bool:
+    """Tell whether a 403 comes from the image or the key itself, not from the caller's rights."""
+    words = r"protected|status|deactivated|reserved|read-?only|only shared images"
+    return re.search(words, cause, re.IGNORECASE) is not None
+
+
+def _hint(status: int, cause: str, response: httpx.Response) -> str | None:
+    if status == 403 and "protected" in cause.lower():
+        return "--unprotect lifts the protection first"
+    if status == 403 and "deactivated" in cause.lower():
+        return "its owner can make it active again: glancectl image activate"
+    if 300 <= status < 400:
+        target = response.headers.get("Location")
+        return f"--endpoint {target.split('?')[0]}" if target else "check --endpoint"
+    return None
+
+
+def reason(response: httpx.Response) -> str:
+    """Return the server's own words in one clean line, from JSON, HTML or plain text.
+
+    Glance's JSON messages end in ``<br />`` and schema errors quote the schema; keystonemiddleware
+    and proxies answer in HTML.
+    """
+    raw = _body_start(response)
+    text = _message_of_json(raw)
+    if text is None:
+        text = re.sub(r"(?is)<(style|script|title)\b.*?</\1>", " ", raw)
+        text = re.sub(rf"^\s*{response.status_code} [^\n<]*\n", "", text)
+    text = unescape(re.sub(r"<[^>]*>", " ", text)).partition("Failed validating")[0]
+    line = " ".join(text.split())
+    return line if len(line) <= 500 else f"{line[:500]}…"
+
+
+def _body_start(response: httpx.Response) -> str:
+    if response.is_stream_consumed:
+        return response.text[:ERROR_BODY]
+    body = b""
+    with contextlib.suppress(httpx.TransportError):  # the status is known; words are a bonus
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) >= ERROR_BODY:
+                break
+    return body[:ERROR_BODY].decode("utf-8", "replace")
+
+
+def _message_of_json(raw: str) -> str | None:
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):  # Keystone's form
+        body = body["error"]
+    message = body.get("message") if isinstance(body, dict) else None
+    return message if isinstance(message, str) else None
+
+
+def _unusable(response: httpx.Response, cause: str) -> UnavailableError:
+    return UnavailableError(
+        "the answer is not what an image API v2 sends",
+        cause=cause,
+        hint="check --endpoint",
+        status=response.status_code,
+        request_id=response.headers.get("x-openstack-request-id"),
+    )
+
+
+@contextlib.contextmanager
+def transport_errors(doing: str) -> Iterator[None]:
+    """Turn httpx's exceptions into ours; their texts name no secrets (no token, no query)."""
+    try:
+        yield
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise UsageError(
+            "the image endpoint is not a URL", cause=str(error), hint="check --endpoint"
+        ) from None
+    except httpx.TimeoutException as error:
+        kind = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()
+        raise _unavailable(f"cannot {doing}: no answer in time", kind, error) from None
+    except httpx.TransportError as error:
+        cause = str(error) or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in cause:
+            raise UnavailableError(
+                "the image service's certificate cannot be verified",
+                cause=cause,
+                hint="--cacert FILE names the CA that signed it",
+            ) from None
+        unsent = isinstance(error, httpx.ConnectError)
+        why = "the service cannot be reached" if unsent else "the connection broke"
+        raise _unavailable(f"cannot {doing}: {why}", cause, error) from None
+
+
+class _TransportError(UnavailableError):
+    """UnavailableError without an answer, which another try may help."""
+
+    unsent = False  # surely not carried out: no connection came about
+
+
+def _unavailable(message: str, cause: str, error: Exception) -> _TransportError:
+    ours = _TransportError(message, cause=cause)
+    ours.unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return ours
+
+
+def _retry_unsent(error: UnavailableError, repeatable: bool) -> bool:
+    return isinstance(error, _TransportError) and (repeatable or error.unsent)
+
+
+def _retry_answer(status: int, repeatable: bool) -> bool:
+    """Tell whether an answer is worth another try; 429 means that nothing was carried out."""
+    return status == 429 or (repeatable and status in (500, 502, 503, 504))
+
+
+def _tls(access: Access) -> ssl.SSLContext | bool:
+    if isinstance(access.verify, str):
+        context = ssl.create_default_context(cafile=access.verify)
+    elif access.verify:
+        context = httpx.create_ssl_context()
+    else:
+        context = httpx.create_ssl_context(verify=False)
+    if access.cert:
+        context.load_cert_chain(*([access.cert] if isinstance(access.cert, str) else access.cert))
+    return context
+
+
+def _json_type(content: bytes | None) -> dict[str, str]:
+    return {} if content is None else {"Content-Type": "application/json"}
+
+
+def _request_id() -> dict[str, str]:
+    """Return a request id of ours: Glance logs it, so that both sides can be matched."""
+    return {"X-Openstack-Request-Id": f"req-{uuid.uuid4()}"}
+
+
+def _log_answer(response: httpx.Response) -> None:
+    request = response.request
+    answer = f"{response.status_code} {response.headers.get('x-openstack-request-id', '')}"
+    log.debug("%s %s -> %s", request.method, request.url, answer.strip())

@@ -1,0 +1,399 @@
+"""Where a transfer is, told on stderr: a bar, plain lines, JSON lines or nothing.
+
+``Progress`` counts and keeps the time; one of three displays, all with the methods of
+``_Display``, says it. It takes values only and knows nothing of images.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self, TextIO
+
+from glancectl.terminal import human_size, printable
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+HOLD = 1.0  # seconds; what is over sooner is worth one line
+SILENCE = 30.0  # seconds after which plain speaks though no quarter was passed
+JSON_INTERVAL = 1.0  # seconds between two progress events
+NAME_WIDTH = 30  # columns of a bar's line that the target's name may take
+
+_KNOWN = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {rate_fmt} ETA {remaining}"
+_UNKNOWN = "{desc} {n_fmt} {rate_fmt} {elapsed}"
+
+
+class Mode(StrEnum):
+    """How progress is shown; ``auto`` is ``bar`` on a terminal, else ``plain``."""
+
+    AUTO = "auto"
+    BAR = "bar"
+    PLAIN = "plain"
+    JSON = "json"
+    NONE = "none"
+
+
+@dataclass
+class _Count:
+    """What is known of the transfer. bytes: so far, ``kept`` of them from an earlier run."""
+
+    target: str
+    total: int | None
+    clock: Callable[[], float]
+    phase: str = ""
+    bytes: int = 0
+    kept: int = 0
+    began: float | None = None
+
+    def elapsed(self) -> float:
+        """Return the seconds since the first phase or chunk."""
+        return 0.0 if self.began is None else self.clock() - self.began
+
+    def rate(self) -> int:
+        """Return bytes per second, of those that were moved now."""
+        elapsed = self.elapsed()
+        return round((self.bytes - self.kept) / elapsed) if elapsed > 0 else 0
+
+    def line(self, text: str) -> str:
+        """Return ``text`` about this transfer as one line for people."""
+        return f"{printable(self.target)}: {printable(text)}\n"
+
+    def summary(self, digest: str | None) -> str:
+        """Return the final line: bytes, seconds, rate and digest."""
+        seconds, rate = self.elapsed(), human_size(self.rate())
+        text = f"{human_size(self.bytes)} in {seconds:.1f} s, {rate}/s"
+        return self.line(f"{text}, {digest}" if digest else text)
+
+
+class _Display(Protocol):
+    """What ``Progress`` calls; at ``phase`` the count still has the phase before."""
+
+    def begin(self) -> None: ...
+    def phase(self, name: str) -> None: ...
+    def moved(self) -> None: ...
+    def message(self, event: str, text: str, **fields: int) -> None: ...
+    def done(self, digest: str | None) -> None: ...
+    def close(self) -> None: ...
+
+
+class Progress:
+    """Show where one transfer is. Use as a context manager; leaving it without ``done`` is failure.
+
+    target: its name, any text. total: bytes, None when unknown; may be set later.
+    stream: where to, stderr if None. quiet: show nothing. clock: seconds, for tests.
+    The methods may be called from several threads.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        total: int | None,
+        mode: Mode = Mode.AUTO,
+        *,
+        stream: TextIO | None = None,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._count = _Count(target, total, clock)
+        self._lock = threading.RLock()
+        self._display = _display(Mode.NONE if quiet else mode, self._count, stream or sys.stderr)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        if self._display:
+            self._display.close()
+
+    @property
+    def total(self) -> int | None:
+        """Bytes in all, None when unknown."""
+        return self._count.total
+
+    @total.setter
+    def total(self, total: int | None) -> None:
+        with self._lock:
+            self._count.total = total
+            self._moved()
+
+    def wrap(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield ``chunks`` unchanged; each counts once its taker comes back for the next."""
+        self._begin()
+        for chunk in chunks:
+            yield chunk
+            with self._lock:
+                self._count.bytes += len(chunk)
+                self._moved()
+
+    def phase(self, name: str) -> None:
+        """Tell what happens from now on: ``uploading``, ``server is storing``, …"""
+        with self._lock:
+            self._begin(name)
+            if self._display and name != self._count.phase:
+                self._display.phase(name)
+            self._count.phase = name
+
+    def note(self, text: str) -> None:
+        """Tell something worth knowing."""
+        self._message("note", text)
+
+    def retry(self, reason: str, attempt: int, of: int) -> None:
+        """Tell that try ``attempt`` of ``of`` begins, and why."""
+        self._message("retry", reason, attempt=attempt, of=of)
+
+    def resume(self, offset: int) -> None:
+        """Tell that the transfer goes on behind the ``offset`` bytes that are there already."""
+        with self._lock:
+            self._begin()
+            self._count.bytes = self._count.kept = offset
+            self._moved()
+            self._message("resume", f"resuming at {human_size(offset)}")
+
+    def restart(self) -> None:
+        """Count from 0 again: the transfer starts anew."""
+        with self._lock:
+            self._count.bytes = self._count.kept = 0
+            self._moved()
+
+    def done(self, digest: str | None = None) -> None:
+        """End well, with one last line. digest: ``algorithm:hex`` of the bytes, if known."""
+        with self._lock:
+            self._begin()
+            if self._display:
+                self._display.done(digest)
+            self._display = None
+
+    def _begin(self, phase: str = "") -> None:
+        # Not when it is entered: looking things up and waiting for a lock is no transfer.
+        with self._lock:
+            if self._count.began is None:
+                self._count.began = self._count.clock()
+                self._count.phase = phase
+                if self._display:
+                    self._display.begin()
+
+    def _moved(self) -> None:
+        if self._display and self._count.began is not None:
+            self._display.moved()
+
+    def _message(self, event: str, text: str, **fields: int) -> None:
+        with self._lock:
+            if self._display:
+                self._display.message(event, text, **fields)
+
+
+def _display(mode: Mode, count: _Count, stream: TextIO) -> _Display | None:
+    if mode is Mode.AUTO:
+        capable = stream.isatty() and os.environ.get("TERM") != "dumb"
+        mode = Mode.BAR if capable else Mode.PLAIN
+    match mode:
+        case Mode.BAR:
+            return _Bar(count, stream)
+        case Mode.PLAIN:
+            return _Plain(count, stream)
+        case Mode.JSON:
+            return _Json(count, stream)
+        case _:
+            return None
+
+
+class _Plain:
+    """Whole lines; the first one only for what lasts, or when something goes wrong."""
+
+    def __init__(self, count: _Count, stream: TextIO) -> None:
+        self._count = count
+        self._stream = stream
+        self._started = False
+        self._quarter = 0
+        self._spoke = 0.0  # elapsed seconds
+
+    def begin(self) -> None:
+        pass
+
+    def phase(self, name: str) -> None:
+        if self._worth_a_start():
+            self._say(name)
+
+    def moved(self) -> None:
+        if not self._started:
+            self._worth_a_start()
+            return
+        quarter = self._quarters()
+        late = self._count.elapsed() - self._spoke >= SILENCE
+        if late or self._quarter < quarter < 4:
+            self._say(self._where())
+        self._quarter = quarter
+
+    def message(self, event: str, text: str, **fields: int) -> None:
+        if event != "note":
+            self._start()
+        self._say(_told(text, **fields))
+
+    def done(self, digest: str | None) -> None:
+        _write(self._stream, self._count.summary(digest))
+
+    def close(self) -> None:
+        pass
+
+    def _worth_a_start(self) -> bool:
+        if self._count.elapsed() >= HOLD:
+            self._start()
+        return self._started
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._quarter = self._quarters()
+            phase, total = self._count.phase or "transferring", self._count.total
+            self._say(phase if total is None else f"{phase} {human_size(total)}")
+
+    def _say(self, text: str) -> None:
+        self._spoke = self._count.elapsed()
+        _write(self._stream, self._count.line(text))
+
+    def _quarters(self) -> int:
+        return self._count.bytes * 4 // self._count.total if self._count.total else 0
+
+    def _where(self) -> str:
+        moved, total, rate = self._count.bytes, self._count.total, human_size(self._count.rate())
+        if not total:
+            return f"{human_size(moved)}, {rate}/s"
+        return f"{moved * 100 // total}% of {human_size(total)}, {rate}/s"
+
+
+class _Json:
+    """One object a line, for programs."""
+
+    def __init__(self, count: _Count, stream: TextIO) -> None:
+        self._count = count
+        self._stream = stream
+        self._spoke = 0.0  # elapsed seconds
+
+    def begin(self) -> None:
+        self._event("start", phase=self._count.phase)
+
+    def phase(self, name: str) -> None:
+        self._event("phase", phase=name)
+
+    def moved(self) -> None:
+        if self._count.elapsed() - self._spoke >= JSON_INTERVAL:
+            self._spoke = self._count.elapsed()
+            self._event("progress")
+
+    def message(self, event: str, text: str, **fields: int) -> None:
+        self._event(event, message=text, **fields)
+
+    def done(self, digest: str | None) -> None:
+        self._event("done", digest=digest)
+
+    def close(self) -> None:
+        pass
+
+    def _event(self, event: str, **fields: object) -> None:
+        line = {
+            "event": event,
+            "target": self._count.target,
+            "bytes": self._count.bytes,
+            "total": self._count.total,
+            "rate": self._count.rate(),
+            "elapsed": round(self._count.elapsed(), 3),
+            **fields,
+        }
+        _write(self._stream, json.dumps(line) + "\n")  # ASCII: safe on any terminal
+
+
+class _Bar:
+    """One tqdm line, drawn over and over and gone at the end."""
+
+    def __init__(self, count: _Count, stream: TextIO) -> None:
+        self._count = count
+        self._stream = stream
+        self._bar: tqdm[NoReturn] | None = None
+
+    def begin(self) -> None:
+        from tqdm import tqdm
+
+        tqdm.monitor_interval = 0  # no thread beside ours
+        tqdm.set_lock(threading.RLock())  # its own would bring multiprocessing in
+        self._bar = tqdm(
+            total=self._count.total,
+            desc=self._name(self._count.phase),
+            bar_format=_UNKNOWN if self._count.total is None else _KNOWN,
+            file=self._stream,
+            unit="iB",
+            unit_scale=True,
+            unit_divisor=1024,
+            miniters=1,
+            mininterval=0.1,
+            dynamic_ncols=True,
+            leave=False,
+        )
+
+    def phase(self, name: str) -> None:
+        if self._bar is not None:
+            self._bar.set_description_str(self._name(name))
+
+    def moved(self) -> None:
+        bar, count = self._bar, self._count
+        if bar is None:
+            return
+        if bar.total != count.total:
+            bar.total = count.total
+            bar.bar_format = _UNKNOWN if count.total is None else _KNOWN
+        if count.bytes < bar.n or count.kept != bar.initial:
+            bar.reset()
+            bar.n = bar.last_print_n = bar.initial = count.bytes  # initial: not in the rate
+        else:
+            bar.update(count.bytes - bar.n)
+
+    def message(self, event: str, text: str, **fields: int) -> None:  # noqa: ARG002
+        if self._bar is not None:
+            self._bar.clear()
+        _write(self._stream, self._count.line(_told(text, **fields)))
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def done(self, digest: str | None) -> None:
+        self.close()
+        algorithm, _, digits = (digest or "").partition(":")
+        short = f"{algorithm}:{digits[:8]}…" if len(digits) > 8 else digest
+        _write(self._stream, self._count.summary(short))
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _name(self, phase: str) -> str:
+        name = _shortened(printable(self._count.target), NAME_WIDTH)
+        return f"{name}: {printable(phase)}" if phase else f"{name}:"
+
+
+def _told(text: str, *, attempt: int | None = None, of: int | None = None) -> str:
+    return text if attempt is None else f"try {attempt} of {of}: {text}"
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # That nobody reads where a transfer is must not end the transfer.
+    with contextlib.suppress(OSError):
+        stream.write(text)
+        stream.flush()
+
+
+def _shortened(text: str, width: int) -> str:
+    """Return ``text``, its end replaced by ``…`` when it takes more than ``width`` columns."""
+    if sum(map(_columns, text)) <= width:
+        return text
+    while sum(map(_columns, text)) >= width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _columns(char: str) -> int:
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

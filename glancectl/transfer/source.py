@@ -1,0 +1,304 @@
+"""Where a payload comes from: a path, a URL or stdin, as chunks of 1 MiB with a size.
+
+The first 64 KiB are read when a source is opened, so that what is wrong with it comes to light
+before anything is sent.
+"""
+
+import contextlib
+import io
+import os
+import re
+import select
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote_to_bytes
+
+from glancectl.errors import (
+    GaveUpError,
+    IntegrityError,
+    RefusedError,
+    UsageError,
+)
+
+CHUNK = 1 << 20  # bytes; httpx sends blocks of 64 KiB a third slower
+HEAD = 1 << 16  # bytes; the last magic number looked for is that of ISO 9660, at 32769
+TAIL = 512  # bytes
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_LONGEST_POLL = float(2**31 - 1)  # milliseconds, poll(2) takes an int
+
+
+class Source:
+    """An open payload: name to show, size in bytes or None, first and last bytes, chunks.
+
+    name: a path, a URL without secrets, or ``stdin``. head: the first bytes, up to 64 KiB.
+    tail: the last 512 bytes of a regular file, else empty. restartable: ``chunks`` may be
+    called again. Close it, or use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        read: Callable[[int], bytes],
+        head: bytes,
+        size: int | None,
+        close: Callable[[], None],
+        rewind: Callable[[], object] | None = None,
+        tail: bytes = b"",
+    ) -> None:
+        """Take over a stream from which ``head`` has been read.
+
+        read: at most that many bytes, some if there are any left. rewind: back to the start.
+        """
+        self.name = name
+        self.size = size
+        self.head = head
+        self.tail = tail
+        self.restartable = rewind is not None
+        self._read = read
+        self._rewind = rewind
+        self._close = close
+        self._begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file or the connection; stdin stays open."""
+        self._close()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the whole payload from its first byte, in blocks of 1 MiB and a last shorter one.
+
+        Raises IntegrityError when there are more or fewer bytes than ``size``, RefusedError when
+        a file cannot be read on, UnavailableError when a connection breaks.
+        """
+        ahead = self._from_start()
+        sent = 0
+        while block := fill(self._read, self._room(sent), ahead):
+            ahead = b""
+            sent += len(block)
+            # Before the last block is handed on: a server that has got ``size`` bytes is content.
+            if sent == self.size and self._read(1):
+                raise _miscounted(self.name, self.size, sent + 1, self.restartable)
+            yield block
+        if self.size is not None and sent < self.size:
+            raise _miscounted(self.name, self.size, sent, self.restartable)
+
+    def _from_start(self) -> bytes:
+        """Go to the start and return what of the payload has been read already."""
+        if self._rewind is not None:
+            self._rewind()
+            return b""
+        if self._begun:
+            raise RuntimeError(f"{self.name} can be read only once")
+        self._begun = True
+        return self.head
+
+    def _room(self, sent: int) -> int:
+        return CHUNK if self.size is None else min(CHUNK, self.size - sent)
+
+
+def open_source(
+    spec: str,
+    *,
+    size: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+    allow_empty: bool = False,
+) -> Source:
+    """Open a path, an ``http(s)://`` or ``file://`` URL, or ``-`` for stdin.
+
+    size: bytes the user promises. headers: for the origin of the URL. timeout: seconds to wait
+    for the first byte of a pipe, or for any byte of a URL.
+    Raises UsageError for what is no source, RefusedError for one that cannot be read, is empty or
+    has another size, GaveUpError for an idle pipe, UnavailableError for a server that cannot be
+    reached, IntegrityError for a web page and for a short stream with another size.
+    """
+    source = _open(spec, headers or {}, timeout)
+    try:
+        if not source.head and not allow_empty:
+            raise RefusedError(
+                f"{source.name} is empty", hint="--allow-empty makes an image without data"
+            )
+        source.size = _settle_size(source, size)
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def _open(spec: str, headers: Mapping[str, str], timeout: float) -> Source:
+    if spec == "-":
+        return _open_file("stdin", _stdin(), timeout)
+    match = SCHEME.match(spec)
+    scheme = match[1].lower() if match else None
+    if scheme in ("http", "https"):
+        from glancectl.transfer.web import open_url  # it builds on Source
+
+        return open_url(spec, headers, timeout)
+    if scheme == "file":
+        path = _path_of_url(spec)
+        return _open_file(path, path, timeout)
+    if scheme and not os.path.exists(spec):
+        raise UsageError(
+            f"SOURCE cannot be {scheme}://",
+            hint="a path, http://, https://, file://, or - for stdin",
+        )
+    if not spec:
+        raise UsageError("SOURCE is empty", hint="a path, a URL, or - for stdin")
+    return _open_file(spec, spec, timeout)
+
+
+def _stdin() -> int:
+    """Return stdin's descriptor; where Python found it closed, 0, which then cannot be read."""
+    return sys.stdin.fileno() if sys.stdin else 0
+
+
+def _path_of_url(url: str) -> str:
+    """Return the path of a ``file`` URL (RFC 8089); ``?`` and ``#`` are part of it."""
+    host, slash, path = url[len("file://") :].partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
+        raise UsageError("a file:// URL names a file of another machine", hint="file:///PATH")
+    return os.fsdecode(unquote_to_bytes(slash + path))
+
+
+def _settle_size(source: Source, asked: int | None) -> int | None:
+    """Return the size in bytes if it can be known, after comparing with what was asked."""
+    whole = len(source.head) < HEAD  # the stream ended in it
+    if source.size is None and asked is None:
+        return len(source.head) if whole else None
+    if source.size is None:
+        size = asked or 0
+    elif asked in (None, source.size):
+        size = source.size
+    else:
+        raise RefusedError(
+            f"{source.name} has {source.size} bytes, not the {asked} that --size says"
+        )
+    if len(source.head) > size or (whole and len(source.head) < size):
+        raise _miscounted(source.name, size, len(source.head), source.restartable)
+    return size
+
+
+def _miscounted(name: str, size: int, seen: int, restartable: bool) -> IntegrityError:
+    what = f"ended after {seen} of {size} bytes" if seen < size else f"goes on after {size} bytes"
+    if restartable:
+        return IntegrityError(f"{name} {what}", hint="something else writes to it; try again later")
+    return IntegrityError(f"{name} {what}", hint="--size must be the exact number of bytes")
+
+
+def fill(read: Callable[[int], bytes], count: int, ahead: bytes = b"") -> bytes:
+    """Return ``ahead`` and what follows it, ``count`` bytes in all or fewer at the end."""
+    parts = [ahead] if ahead else []
+    missing = count - len(ahead)
+    while missing > 0 and (part := read(missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)  # of one part: that part, not a copy
+
+
+# Files and pipes
+
+
+def _open_file(name: str, where: str | int, timeout: float) -> Source:
+    """Open a path, or a descriptor that stays open; ``timeout`` seconds for the first byte."""
+    with contextlib.ExitStack() as stack:
+        with _file_errors(name):
+            file = stack.enter_context(
+                open(where, "rb", buffering=0, opener=_opener, closefd=isinstance(where, str))
+            )
+            status = os.fstat(file.fileno())
+        if file.isatty():
+            raise UsageError(
+                f"{name} is a terminal, not an image", hint="name a file, or pipe the data in"
+            )
+        read = partial(_read_file, file, name)
+        if stat.S_ISREG(status.st_mode):
+            return _seekable(name, file, read, stack, end=status.st_size)
+        if stat.S_ISBLK(status.st_mode):
+            return _seekable(name, file, read, stack, end=None)
+        if isinstance(where, str):
+            os.set_blocking(file.fileno(), True)
+        if not _readable(file, timeout):
+            raise GaveUpError(
+                f"nothing arrived on {name} within {timeout:g} seconds, so nothing was created",
+                hint="--timeout SECONDS waits longer",
+            )
+        head = fill(read, HEAD)
+        return Source(name, read=read, head=head, size=None, close=stack.pop_all().close)
+
+
+def _seekable(
+    name: str,
+    file: io.FileIO,
+    read: Callable[[int], bytes],
+    stack: contextlib.ExitStack,
+    *,
+    end: int | None,
+) -> Source:
+    """Return a source for a file or a block device, from where it stands now to its end.
+
+    Descriptor 0 may stand anywhere: ``(read line; glancectl …) < FILE``. end: the size in bytes
+    of a regular file, None for a device, which tells it by seeking only.
+    """
+    with _file_errors(name):
+        start = file.tell()
+        size = (file.seek(0, os.SEEK_END) if end is None else end) - start
+        file.seek(start)
+        head = fill(read, HEAD)
+        tail = b""
+        if end is not None and size > 0:
+            tail = os.pread(file.fileno(), TAIL, max(start, end - TAIL))
+    return Source(
+        name,
+        read=read,
+        head=head,
+        # Files of /proc and /sys have bytes and say that they have none.
+        size=None if head and size <= 0 else max(size, 0),
+        close=stack.pop_all().close,
+        rewind=partial(file.seek, start),
+        tail=tail,
+    )
+
+
+def _opener(path: str, flags: int) -> int:
+    """Open without waiting for the writer of a FIFO, and without adopting a terminal."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def _read_file(file: io.FileIO, name: str, count: int) -> bytes:
+    with _file_errors(name):
+        # None: a stdin that another program (ssh, node) has left non-blocking has nothing now.
+        while (data := file.read(count)) is None:
+            _readable(file, None)
+        return data
+
+
+def _readable(file: io.FileIO, timeout: float | None) -> bool:
+    """Wait until there are bytes or the end; timeout in seconds. Tell whether that came."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else min(timeout * 1000, _LONGEST_POLL)))
+
+
+@contextlib.contextmanager
+def _file_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        cause = getattr(error, "strerror", None) or str(error)
+        raise RefusedError(f"cannot read {name}", cause=cause) from None

@@ -1,0 +1,209 @@
+"""Payload in: a source becomes the data of an image, verified against what Glance stored."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Mapping
+
+from glancectl.api import Glance, Image
+from glancectl.errors import (
+    GlancectlError,
+    IntegrityError,
+    Interrupted,
+    NotFoundError,
+    RefusedError,
+)
+from glancectl.transfer.digest import Checksum, Digests, hashing
+from glancectl.transfer.progress import Progress
+from glancectl.transfer.source import Source
+
+# The default of Glance's hashing_algorithm. What a cloud uses is only known from the record after
+# the upload; one digest in a thread beside the socket is as much as the fastest disks allow.
+LIKELY_HASH = "sha512"
+
+
+def create(
+    glance: Glance,
+    fields: Mapping[str, object],
+    source: Source,
+    progress: Progress,
+    *,
+    keep: bool,
+    store: str | None,
+    checksum: Checksum | None,
+    verify: bool,
+) -> Image:
+    """Create a record, upload ``source`` into it, and return it active and verified.
+
+    A failure removes the record again unless ``keep``; the error says which. Raises what
+    ``create_image`` and ``upload`` raise.
+    """
+    with _new_record(glance, fields, keep=keep) as record:
+        return upload(
+            glance,
+            str(record["id"]),
+            source,
+            progress,
+            store=store,
+            checksum=checksum,
+            verify=verify,
+        )
+
+
+def reserve(glance: Glance, fields: Mapping[str, object]) -> Image:
+    """Create a record without data and return it; interrupted, it leaves none behind."""
+    with _new_record(glance, fields, keep=False) as record:
+        return record
+
+
+@contextlib.contextmanager
+def _new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> Iterator[Image]:
+    """Create a record and hand it out; when the block fails, delete it again unless ``keep``.
+
+    The id is made here, before the request: a signal between the request and its answer leaves
+    no record behind that nobody knows of. What became of the record is added to the error.
+    """
+    image_id = str(fields.get("id") or uuid.uuid4())
+    own_id = "id" not in fields
+    try:
+        record = glance.create_image({**fields, "id": image_id}, own_id=own_id)
+    except Interrupted as error:
+        if own_id:
+            _remove(glance, image_id, error)
+        raise
+    try:
+        yield record
+    except (GlancectlError, Interrupted, OSError) as error:
+        if keep:
+            error.add_note(f"record {image_id} was kept")
+        else:
+            _remove(glance, image_id, error)
+        raise
+
+
+def _remove(glance: Glance, image_id: str, error: BaseException) -> None:
+    """Delete a record after ``error``, and add to it whether that worked."""
+    if isinstance(error, Interrupted):
+        glance.rest.hurry()
+    try:
+        glance.delete_image(image_id)
+        error.add_note(f"the record it had made was removed ({image_id})")
+    except NotFoundError:
+        pass
+    except (GlancectlError, Interrupted) as failure:
+        why = failure.sentence() if isinstance(failure, GlancectlError) else "interrupted again"
+        error.add_note(f"record {image_id} was left behind: {why}")
+
+
+def ready(record: Image) -> Image:
+    """Return ``record`` when it can take data. Raises RefusedError when it has some already."""
+    if record.get("status") != "queued":
+        raise RefusedError(
+            f"image {record['id']} takes no data: its status is {record.get('status')}",
+            hint="only a queued record takes data: glancectl image create makes one",
+        )
+    return record
+
+
+def upload(
+    glance: Glance,
+    image_id: str,
+    source: Source,
+    progress: Progress,
+    *,
+    store: str | None,
+    checksum: Checksum | None,
+    verify: bool,
+) -> Image:
+    """Send ``source`` as the data of a queued image and return its record, verified.
+
+    checksum: what the source's bytes must hash to; judged before the last of them is sent, so
+    that Glance never gets a whole wrong image. verify: compare size and digest of what Glance
+    stored with what was sent; an image that differs is deactivated.
+    Raises IntegrityError on a mismatch, else what ``put_data`` and the source raise.
+    """
+    algorithms = {LIKELY_HASH} if verify else set()
+    if checksum is not None:
+        algorithms.add(checksum.algorithm)
+    with Digests(algorithms) as digests:
+        progress.phase("uploading")
+        chunks = _judged(hashing(source.chunks(), digests), digests, checksum)
+        counted = _Counted(chunks, progress)
+        glance.put_data(image_id, counted, size=source.size, store=store)
+        progress.phase("verifying")
+        record = glance.get_image(image_id)
+        if verify:
+            _verify(glance, record, source, counted.sent, digests.results()[LIKELY_HASH], progress)
+        progress.done(f"{LIKELY_HASH}:{digests.results()[LIKELY_HASH]}" if verify else None)
+    return record
+
+
+class _Counted:
+    """The chunks on their way to the socket, counted, the phase after the last one shown."""
+
+    def __init__(self, chunks: Iterator[bytes], progress: Progress) -> None:
+        self._chunks = chunks
+        self._progress = progress
+        self.sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._progress.wrap(self._chunks):
+            self.sent += len(chunk)
+            yield chunk
+        self._progress.phase("server is storing")
+
+
+def _judged(
+    chunks: Iterator[bytes], digests: Digests, checksum: Checksum | None
+) -> Iterator[bytes]:
+    """Pass ``chunks`` on, the last one only after the checksum of all of them holds."""
+    held = b""
+    for chunk in chunks:
+        if held:
+            yield held
+        held = chunk
+    if checksum is not None:
+        found = digests.results()[checksum.algorithm]
+        if found != checksum.hex:
+            raise IntegrityError(
+                f"the source does not match --checksum {checksum.algorithm}",
+                cause=f"expected {checksum.hex}, got {found}",
+            )
+    if held:
+        yield held
+
+
+def _verify(
+    glance: Glance, record: Image, source: Source, sent: int, digest: str, progress: Progress
+) -> None:
+    """Compare what Glance says it stored with what was sent; deactivate an image that differs."""
+    problem = None
+    algorithm = record.get("os_hash_algo")
+    if record.get("size") != sent:
+        problem = f"{sent} bytes were sent, {record.get('size')} are stored"
+    elif algorithm is not None:
+        if algorithm != LIKELY_HASH:
+            digest = _digest_again(source, algorithm, progress)
+        if digest and record.get("os_hash_value") != digest:
+            problem = (
+                f"{algorithm} of what was sent: {digest}, stored: {record.get('os_hash_value')}"
+            )
+    if problem is None:
+        return
+    error = IntegrityError(f"image {record['id']} is not what was sent", cause=problem)
+    try:
+        glance.deactivate_image(str(record["id"]))
+        error.add_note("it was deactivated")
+    except GlancectlError as failure:
+        error.add_note(f"it could not be deactivated: {failure.sentence()}")
+    raise error
+
+
+def _digest_again(source: Source, algorithm: str, progress: Progress) -> str:
+    """Read the source once more for a cloud that hashes otherwise; "" when it cannot be."""
+    if not source.restartable:
+        progress.note(f"only the size was verified: this cloud hashes with {algorithm}")
+        return ""
+    with Digests([algorithm]) as digests:
+        for chunk in source.chunks():
+            digests.update(chunk)
+        return digests.results()[algorithm]

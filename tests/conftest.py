@@ -1,0 +1,216 @@
+"""What all tests share: a clean environment, ``run`` = main(), a sandbox, a project a test."""
+
+import io
+import json
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from faultproxy import FaultProxy
+
+from glancectl import sandbox as sandboxes
+from glancectl.cli import main
+
+# Not glancectl's own way: no TLS context, which is most of what a request costs here.
+HTTP = httpx.Client(verify=False, timeout=30)
+
+
+@dataclass
+class Result:
+    """What a run left: the exit code, stdout as bytes and as text, stderr."""
+
+    code: int
+    data: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.data.decode()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def run(*argv: object, code: int | None = 0, stdin: bytes = b"") -> Result:
+    """Run ``glancectl ARGV`` through main() here; an exit code other than ``code`` fails.
+
+    code: None takes any.
+    """
+    with (
+        tempfile.TemporaryFile() as out_file,
+        tempfile.TemporaryFile() as in_file,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        in_file.write(stdin)
+        in_file.seek(0)
+        out, err = io.TextIOWrapper(out_file, encoding="utf-8", write_through=True), io.StringIO()
+        patch.setattr(sys, "stdin", io.TextIOWrapper(in_file, encoding="utf-8"))
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        found = main([str(arg) for arg in argv])
+        out.flush()
+        out_file.seek(0)
+        result = Result(found, out_file.read(), err.getvalue())
+        sys.stdin.detach()
+        out.detach()
+    assert code in (None, result.code), (
+        f"exit {result.code}, expected {code}\n{result.out}\n{result.err}"
+    )
+    return result
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave nothing of the developer's own clouds, caches and terminal to a test."""
+    for name in list(os.environ):
+        if name.startswith(("OS_", "GLANCECTL_", "XDG_")) or name.endswith(("_proxy", "_PROXY")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The running services, and a token that may do everything."""
+
+    keystone: str
+    glance: str
+    clouds_file: Path
+    admin_token: str
+    roles: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One Keystone + Glance for the whole run, apart from the developer's own sandbox."""
+    state = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(state))
+        status = sandboxes.up(print)
+        admin = sandboxes.environment("sandbox-admin")
+    token = password_token(admin)
+    clouds = state / "glancectl" / "sandbox" / "clouds.yaml"
+    answer = HTTP.get(f"{status['keystone']}/roles", headers={"X-Auth-Token": token})
+    roles = {role["name"]: role["id"] for role in answer.json()["roles"]}
+    yield Sandbox(str(status["keystone"]), str(status["glance"]), clouds, token, roles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(state))
+        sandboxes.down(purge=True)
+    HTTP.close()
+
+
+def password_token(env: dict[str, str]) -> str:
+    """Log in without any of our code, and return the token."""
+    domain = {"name": "Default"}
+    user = {"name": env["OS_USERNAME"], "password": env["OS_PASSWORD"], "domain": domain}
+    body = {
+        "auth": {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": env["OS_PROJECT_NAME"], "domain": domain}},
+        }
+    }
+    answer = HTTP.post(f"{env['OS_AUTH_URL']}/auth/tokens", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.headers["X-Subject-Token"]
+
+
+class Project:
+    """A project with one user of its own, and the environment that logs in as that user."""
+
+    def __init__(self, sandbox: Sandbox, role: str = "member") -> None:
+        self.sandbox = sandbox
+        self.name = f"project-{uuid.uuid4().hex[:8]}"
+        self.id = self._make("projects", "project", {"name": self.name, "domain_id": "default"})
+        self.password = uuid.uuid4().hex
+        user = {"name": self.name, "password": self.password, "domain_id": "default"}
+        self.user_id = self._make("users", "user", user)
+        path = f"projects/{self.id}/users/{self.user_id}/roles/{sandbox.roles[role]}"
+        self._keystone("PUT", path)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "OS_AUTH_URL": self.sandbox.keystone,
+            "OS_USERNAME": self.name,
+            "OS_PASSWORD": self.password,
+            "OS_PROJECT_NAME": self.name,
+            "OS_USER_DOMAIN_NAME": "Default",
+            "OS_PROJECT_DOMAIN_NAME": "Default",
+            "OS_REGION_NAME": "RegionOne",
+        }
+
+    def _make(self, path: str, key: str, fields: dict[str, str]) -> str:
+        return str(self._keystone("POST", path, {key: fields}).json()[key]["id"])
+
+    def _keystone(self, method: str, path: str, body: object = None) -> httpx.Response:
+        headers = {"X-Auth-Token": self.sandbox.admin_token}
+        url = f"{self.sandbox.keystone}/{path}"
+        answer = HTTP.request(method, url, json=body, headers=headers)
+        assert answer.is_success, answer.text
+        return answer
+
+
+@pytest.fixture
+def new_project(sandbox: Sandbox) -> Callable[..., Project]:
+    """Make one more project: ``new_project()`` or ``new_project(role="reader")``."""
+    return lambda role="member": Project(sandbox, role)
+
+
+@pytest.fixture
+def project(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project of this test's own; ``run`` is logged in to it."""
+    made = Project(sandbox)
+    log_in(made, monkeypatch)
+    return made
+
+
+def log_in(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the ``run`` calls that follow be ``project``'s user."""
+    for name, value in project.env.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def proxy(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A fault proxy in front of Glance; ``run`` goes through it."""
+    made = FaultProxy(project.sandbox.glance)
+    monkeypatch.setenv("OS_ENDPOINT_OVERRIDE", made.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def qcow2(tmp_path: Path) -> Path:
+    """A small valid qcow2 that nobody else has: 1 MiB and a bit, random clusters."""
+    from glancectl.sandbox.demo import make_qcow2
+
+    path = tmp_path / "disk.qcow2"
+    make_qcow2(path)
+    return path
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A file of 3 MiB and 7 bytes of noise: no known format, no whole number of chunks."""
+    path = tmp_path / "noise.raw"
+    path.write_bytes(os.urandom((3 << 20) + 7))
+    return path

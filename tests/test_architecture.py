@@ -1,0 +1,105 @@
+"""Which way imports point, and what they may bring in: read from the source, never run."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import glancectl
+
+ROOT = Path(glancectl.__file__).parent
+# A room may import those in its row, and from its own folder. None: everything but the sandbox.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "terminal": set(),
+    "retry": set(),
+    "tokens": set(),
+    "auth": {"tokens", "retry"},
+    "rest": {"auth", "tokens", "retry"},
+    "api": {"rest"},
+    "query": {"api"},
+    "resolve": {"api", "auth", "terminal"},
+    "render": {"terminal"},
+    "transfer": set(),
+    "transfer.source": {"transfer"},
+    "transfer.web": {"transfer"},
+    "transfer.sniff": set(),
+    "transfer.digest": set(),
+    "transfer.progress": {"terminal"},
+    "transfer.upload": {"api", "transfer"},
+    "transfer.download": {"api", "rest", "terminal", "transfer"},
+    "flows": {"api", "resolve", "query", "transfer"},
+    "sandbox": {"auth"},
+    "cli": {
+        "api", "auth", "cli", "flows", "query", "render", "resolve", "rest", "sandbox", "terminal",
+        "transfer",
+    },
+}  # fmt: skip
+ONLY_IN = {
+    "typer": {"cli"},
+    "httpx": {"rest", "transfer.web", "api"},  # api: a name for type checkers only
+    "rich": {"render"},
+    "tqdm": {"transfer.progress"},
+    "keystoneauth1": {"auth"},
+    "keystoneclient": {"auth"},
+    "openstack": {"auth"},
+}
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names of all modules that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module in ("glancectl", "glancectl.cli", "glancectl.transfer"):
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return found
+
+
+def room(name: str) -> str:
+    """Return the row of ALLOWED that a module belongs to."""
+    return name if name in ALLOWED else name.split(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_point_one_way(path: Path) -> None:
+    name = module_name(path)
+    if name in ("", "__main__"):
+        return
+    allowed = ALLOWED[room(name)]
+    for imported in imports(path):
+        if not imported.startswith("glancectl."):
+            continue
+        target = imported.removeprefix("glancectl.")
+        first = target.split(".")[0]
+        if first in ("errors", "__version__") or first == name.split(".")[0] == room(name):
+            continue
+        assert first in allowed, f"{name} must not import {target}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_each_library_has_its_room(path: Path) -> None:
+    name = module_name(path)
+    for imported in imports(path):
+        rooms = ONLY_IN.get(imported.split(".")[0])
+        if rooms is not None and not name.startswith("sandbox"):
+            assert room(name) in rooms, f"{name} must not import {imported}"
+
+
+def test_the_sandbox_is_imported_by_its_commands_only() -> None:
+    importers = {
+        module_name(path)
+        for path in MODULES
+        if any(name.startswith("glancectl.sandbox") for name in imports(path))
+    }
+    assert {name for name in importers if not name.startswith("sandbox")} == {"cli.sandbox"}

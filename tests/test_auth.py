@@ -1,0 +1,320 @@
+"""Logging in: clouds.yaml, variables, the token cache, and what is wrong with them."""
+
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from conftest import Project, run
+from faultproxy import FaultProxy
+
+from glancectl import tokens
+
+
+@pytest.fixture
+def keystone(project: Project, monkeypatch: pytest.MonkeyPatch) -> FaultProxy:
+    """A proxy in front of Keystone, which ``run`` logs in through."""
+    proxy = FaultProxy(project.sandbox.keystone)
+    monkeypatch.setenv("OS_AUTH_URL", f"{proxy.url}/v3")
+    yield proxy
+    proxy.close()
+
+
+def write_cloud(folder: Path, project: Project, name: str = "mine", **extra: object) -> None:
+    auth = {key.removeprefix("OS_").lower(): value for key, value in project.env.items()}
+    region = auth.pop("region_name")
+    cloud = {"auth": auth, "region_name": region, **extra}
+    (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {name: cloud}}))
+
+
+def without_variables(monkeypatch: pytest.MonkeyPatch, project: Project) -> None:
+    for name in project.env:
+        monkeypatch.delenv(name)
+
+
+def cached() -> list[Path]:
+    return list(tokens.directory().glob("*"))
+
+
+def logins(keystone: FaultProxy) -> int:
+    return keystone.count("^POST /v3/auth/tokens")
+
+
+# ways in
+
+
+def test_variables_log_in_and_status_says_who(project: Project) -> None:
+    status = run("auth", "status", "-f", "json").json
+    assert list(status) == [
+        "cloud", "auth_url", "user", "project", "roles", "region", "endpoint", "expires_at",
+        "cached", "sources",
+    ]  # fmt: skip
+    assert (status["user"], status["project"]) == (project.name, project.name)
+    assert status["auth_url"] == project.sandbox.keystone
+    assert "member" in status["roles"]
+    assert status["cached"] is False
+    assert run("auth", "status", "-f", "json").json["cached"] is True
+
+
+def test_a_cloud_of_clouds_yaml_with_secure_yaml(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cloud(Path(), project)
+    content = yaml.safe_load(Path("clouds.yaml").read_text())
+    password = content["clouds"]["mine"]["auth"].pop("password")
+    Path("clouds.yaml").write_text(yaml.safe_dump(content))
+    secure = {"clouds": {"mine": {"auth": {"password": password}}}}
+    Path("secure.yaml").write_text(yaml.safe_dump(secure))
+    without_variables(monkeypatch, project)
+    assert run("--cloud", "mine", "auth", "status", "-c", "user", "-f", "value").out == (
+        f"{project.name}\n"
+    )
+    monkeypatch.setenv("OS_CLOUD", "mine")
+    sources = run("auth", "status", "-f", "json").json["sources"]
+    assert sources["cloud"] == "OS_CLOUD"
+    assert [Path(file).name for file in sources["files"]] == ["clouds.yaml", "secure.yaml"]
+
+
+def test_the_sandbox_is_built_in_while_it_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_variables(monkeypatch, project)
+    assert "glancectl sandbox up" in run("--cloud", "sandbox", "image", "list", code=2).err
+    monkeypatch.setenv("XDG_STATE_HOME", str(project.sandbox.clouds_file.parents[2]))
+    assert run("--cloud", "sandbox", "auth", "status", "-c", "project", "-f", "value").out
+    run("--cloud", "sandbox-admin", "image", "list")
+    run("--cloud", "sandbox-other", "image", "list")
+
+
+def test_a_token_and_an_endpoint_need_no_keystone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = run("auth", "token").out.strip()
+    without_variables(monkeypatch, project)
+    monkeypatch.setenv("OS_TOKEN", token)
+    glance = project.sandbox.glance
+    for endpoint in (glance, f"{glance}/", f"{glance}/v2", f"{glance}/v2/"):
+        run("--endpoint", endpoint, "image", "list")
+    monkeypatch.setenv("OS_TOKEN", "nonsense")
+    result = run("--endpoint", glance, "image", "list", code=3)
+    assert "the token is not accepted" in result.err
+
+
+def test_auth_token_is_good_for_other_clients(project: Project) -> None:
+    token = run("auth", "token").out.strip()
+    answer = httpx.get(f"{project.sandbox.glance}/v2/images", headers={"X-Auth-Token": token})
+    assert answer.status_code == 200
+
+
+def test_an_application_credential_logs_in(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = run("auth", "token").out.strip()
+    answer = httpx.post(
+        f"{project.sandbox.keystone}/users/{project.user_id}/application_credentials",
+        headers={"X-Auth-Token": token},
+        json={"application_credential": {"name": "ci"}},
+    )
+    made = answer.json()["application_credential"]
+    without_variables(monkeypatch, project)
+    monkeypatch.setenv("OS_AUTH_URL", project.sandbox.keystone)
+    monkeypatch.setenv("OS_AUTH_TYPE", "v3applicationcredential")
+    monkeypatch.setenv("OS_APPLICATION_CREDENTIAL_ID", made["id"])
+    monkeypatch.setenv("OS_APPLICATION_CREDENTIAL_SECRET", made["secret"])
+    assert run("auth", "status", "-f", "json").json["user"] == project.name
+
+
+# the cache
+
+
+def test_one_login_serves_many_commands(project: Project, keystone: FaultProxy) -> None:
+    for _ in range(3):
+        run("image", "list")
+    assert logins(keystone) == 1
+
+
+def test_cached_tokens_are_readable_by_their_owner_only(project: Project) -> None:
+    run("image", "list")
+    [file] = cached()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert project.password not in file.read_text()
+
+
+@pytest.mark.parametrize("open_up", ["file", "directory", "symlink", "garbage", "other-shape"])
+def test_a_cache_that_cannot_be_trusted_is_made_again(
+    project: Project, keystone: FaultProxy, tmp_path: Path, open_up: str
+) -> None:
+    run("image", "list")
+    [file] = cached()
+    if open_up == "file":
+        file.chmod(0o644)
+    elif open_up == "directory":
+        file.parent.chmod(0o755)
+    elif open_up == "symlink":
+        file.rename(tmp_path / "elsewhere")
+        file.symlink_to(tmp_path / "elsewhere")
+    else:
+        file.write_text("{" if open_up == "garbage" else '{"x": 1}')
+    run("image", "list")
+    run("image", "list")
+    assert logins(keystone) == 2
+    [file] = cached()
+    assert not file.is_symlink()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("left", "used"), [(119, False), (125, True)])
+def test_a_token_is_not_used_within_two_minutes_of_its_end(
+    project: Project, keystone: FaultProxy, left: int, used: bool
+) -> None:
+    run("image", "list")
+    [file] = cached()
+    content = json.loads(file.read_text())
+    content["expires_at"] = (datetime.now(UTC) + timedelta(seconds=left)).isoformat()
+    file.write_text(json.dumps(content))
+    run("image", "list")
+    assert logins(keystone) == (1 if used else 2)
+
+
+def test_any_other_identity_misses(
+    project: Project, keystone: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("image", "list")
+    monkeypatch.setenv("OS_PASSWORD", "wrong")
+    run("image", "list", code=3)
+    monkeypatch.setenv("OS_PASSWORD", project.password)
+    monkeypatch.setenv("OS_PROJECT_ID", project.id)
+    run("image", "list")
+    Path("clouds.yaml").write_text("clouds: {}\n")
+    run("image", "list")
+    Path("clouds.yaml").write_text("clouds:   {}\n")
+    run("image", "list")
+    assert logins(keystone) == 5
+    run("image", "list")
+    assert logins(keystone) == 5
+
+
+def test_a_revoked_token_is_replaced_once_and_silently(
+    project: Project, keystone: FaultProxy
+) -> None:
+    token = run("auth", "token").out.strip()
+    headers = {"X-Auth-Token": token, "X-Subject-Token": token}
+    answer = httpx.delete(f"{project.sandbox.keystone}/auth/tokens", headers=headers)
+    assert answer.status_code == 204
+    proxy = FaultProxy(project.sandbox.glance)
+    run("--endpoint", proxy.url, "image", "list")
+    proxy.close()
+    before = logins(keystone)
+    result = run("image", "list")
+    assert result.err == ""
+    assert logins(keystone) <= before + 1
+
+
+def test_a_401_on_a_fresh_token_is_final(
+    project: Project, keystone: FaultProxy, proxy: FaultProxy
+) -> None:
+    proxy.add("^GET", times=None, status=401)
+    run("image", "list", code=3)
+    assert (logins(keystone), proxy.count("^GET")) == (1, 1)
+    run("image", "list", code=3)  # now the token is a cached one
+    assert (logins(keystone), proxy.count("^GET")) == (2, 3)
+
+
+def test_no_token_cache_leaves_nothing(project: Project, keystone: FaultProxy) -> None:
+    for _ in range(2):
+        run("--no-token-cache", "image", "list")
+    assert logins(keystone) == 2
+    assert not tokens.directory().exists()
+
+
+def test_logout_forgets_and_revokes(project: Project) -> None:
+    token = run("auth", "token").out.strip()
+    run("auth", "logout")
+    assert cached() == []
+    answer = httpx.get(f"{project.sandbox.glance}/v2/images", headers={"X-Auth-Token": token})
+    assert answer.status_code == 401
+    run("auth", "logout")
+
+
+# what can be wrong
+
+
+def test_no_credentials_names_both_ways_and_the_sandbox(tmp_path: Path) -> None:
+    result = run("image", "list", code=3)
+    for words in ("clouds.yaml", "OS_AUTH_URL", "glancectl sandbox up"):
+        assert words in result.err
+
+
+def test_a_wrong_password_is_exit_3(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_PASSWORD", "wrong")
+    result = run("image", "list", code=3)
+    assert "Keystone refuses these credentials" in result.err
+    assert "wrong" not in result.err
+
+
+def test_an_unknown_cloud_is_exit_2_and_names_the_files(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cloud(Path(), project)
+    without_variables(monkeypatch, project)
+    result = run("--cloud", "other", "image", "list", code=2)
+    assert "no cloud 'other'" in result.err
+    assert str(Path("clouds.yaml").resolve()) in result.err
+    assert "mine" in result.err
+
+
+def test_a_region_without_an_endpoint_is_exit_4_and_names_those_with_one(project: Project) -> None:
+    result = run("--region", "Nowhere", "image", "list", code=4)
+    assert "RegionOne" in result.err
+    assert "--cloud" not in result.err
+
+
+def test_keystone_out_of_reach_is_exit_5(monkeypatch: pytest.MonkeyPatch, project: Project) -> None:
+    monkeypatch.setenv("OS_AUTH_URL", "http://127.0.0.1:9/v3")
+    result = run("--retries", 1, "image", "list", code=5)
+    assert "Keystone cannot be reached" in result.err
+
+
+def test_keystone_that_fails_once_is_tried_again(project: Project, keystone: FaultProxy) -> None:
+    keystone.add("^POST /v3/auth/tokens", status=503)
+    run("image", "list")
+    assert logins(keystone) == 2
+
+
+def test_a_global_option_after_the_group_is_told_where_it_goes() -> None:
+    result = run("image", "list", "--cloud", "x", code=2)
+    assert result.err == (
+        "glancectl: error: --cloud is a global option and goes before the group\n"
+        "  hint: glancectl --cloud … image list\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "ours"),
+    [("save", "download"), ("rm", "delete"), ("ls", "list"), ("downlaod", "download")],
+)
+def test_other_clients_verbs_are_answered_with_ours(verb: str, ours: str) -> None:
+    assert f"'{ours}'" in run("image", verb, "x", code=2).err
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["-h"], ["image"], ["image", "-h"], ["image", "list", "--help"]]
+)
+def test_help_goes_to_stdout(argv: list[str]) -> None:
+    result = run(*argv)
+    assert result.out.startswith("Usage: glancectl")
+    assert result.err == ""
+
+
+def test_debug_shows_requests_without_secrets(project: Project) -> None:
+    run("image", "list")
+    token = run("auth", "token").out.strip()
+    result = run("--debug", "image", "list")
+    assert "GET http" in result.err
+    assert token not in result.err
+    assert project.password not in result.err

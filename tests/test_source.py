@@ -1,0 +1,795 @@
+"""Where payloads come from: real files, pipes and FIFOs, and a real HTTP server in a thread."""
+
+import base64
+import contextlib
+import io
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glancectl.errors import (
+    Exit,
+    GaveUpError,
+    GlancectlError,
+    IntegrityError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
+from glancectl.transfer.source import CHUNK, HEAD, Source, open_source
+from glancectl.transfer.web import redact
+
+MIB = 1 << 20
+NOISE = os.urandom(3 * MIB + 7)
+
+
+def read(spec: str, **options) -> bytes:
+    with open_source(spec, **options) as source:
+        return b"".join(source.chunks())
+
+
+def failure(spec: str, **options) -> GlancectlError:
+    """Return the error with which a source cannot be opened, or not be read to its end."""
+    with pytest.raises(GlancectlError) as caught:
+        read(spec, **options)
+    return caught.value
+
+
+# Files
+
+
+@pytest.mark.parametrize("size", [1, HEAD - 1, HEAD, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
+def test_a_file_comes_in_blocks_of_one_mib(tmp_path, size):
+    path = tmp_path / "image"
+    path.write_bytes(NOISE[:size])
+    with open_source(str(path)) as source:
+        assert (source.name, source.size, source.restartable) == (str(path), size, True)
+        assert source.head == NOISE[: min(size, HEAD)]
+        assert source.tail == NOISE[:size][-512:]
+        blocks = list(source.chunks())
+    assert b"".join(blocks) == NOISE[:size]
+    assert [len(block) for block in blocks[:-1]] == [CHUNK] * ((size - 1) // CHUNK)
+    assert all(type(block) is bytes for block in blocks)
+
+
+def test_a_file_can_be_read_again_from_its_start(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(NOISE)
+    with open_source(str(path)) as source:
+        assert next(source.chunks()) == NOISE[:MIB]
+        assert b"".join(source.chunks()) == NOISE
+        assert b"".join(source.chunks()) == NOISE
+
+
+@pytest.mark.parametrize("prefix", ["file://", "file://localhost", "FILE://"])
+def test_a_file_url(tmp_path, prefix):
+    path = tmp_path / "a b#1?.img"
+    path.write_bytes(b"data")
+    url = prefix + str(path).replace(" ", "%20")
+    with open_source(url) as source:
+        assert source.name == str(path)
+        assert b"".join(source.chunks()) == b"data"
+
+
+@pytest.mark.parametrize("url", ["file://elsewhere/image", "file://"])
+def test_a_file_url_of_another_machine(url):
+    error = failure(url)
+    assert isinstance(error, UsageError)
+    assert error.hint == "file:///PATH"
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "s3", "rbd"])
+def test_an_unknown_scheme(scheme):
+    error = failure(f"{scheme}://user:pw@host/image?sig=1")
+    assert error.exit == Exit.USAGE
+    assert error.message == f"SOURCE cannot be {scheme}://"
+    assert error.hint == "a path, http://, https://, file://, or - for stdin"
+
+
+def test_a_path_that_looks_like_a_url_is_a_path_when_it_exists(tmp_path, monkeypatch):
+    (tmp_path / "ftp:").mkdir()
+    (tmp_path / "ftp:" / "image").write_bytes(b"data")
+    monkeypatch.chdir(tmp_path)
+    assert read("ftp://image") == b"data"
+
+
+def test_what_cannot_be_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "loop").symlink_to("loop")
+    for path, cause in [
+        (tmp_path / "none", "No such file or directory"),
+        (tmp_path / "file" / "below", "Not a directory"),
+        (tmp_path / "loop", "Too many levels of symbolic links"),
+        (tmp_path, "Is a directory"),
+    ]:
+        error = failure(str(path))
+        assert type(error) is RefusedError
+        assert (error.message, error.cause) == (f"cannot read {path}", cause)
+    assert failure("file:///%00").cause == "embedded null byte"
+    assert type(failure("")) is UsageError
+
+
+def test_a_file_of_somebody_else(tmp_path):
+    """Run as nobody when the tests run as root, whom no mode keeps out."""
+    path = tmp_path / "image"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    program = (
+        "import os, sys\n"
+        "from glancectl.errors import RefusedError\n"
+        "from glancectl.transfer.source import open_source\n"
+        "path = os.open(sys.argv[1], os.O_PATH)\n"  # its folders may be closed to nobody
+        "os.geteuid() or os.seteuid(65534)\n"
+        "try:\n    open_source(f'/proc/self/fd/{path}')\n"
+        "except RefusedError as error:\n    print(error.cause)\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "Permission denied\n"
+
+
+def test_nothing_is_left_open_after_a_refusal(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(b"")
+    before = set(os.listdir("/proc/self/fd"))
+    failure(str(path))
+    failure("/dev/null")
+    failure(str(tmp_path))
+    failure(__file__, size=1)
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_empty_source_is_refused(tmp_path):
+    path = tmp_path / "image"
+    path.touch()
+    for spec in (str(path), "/dev/null"):
+        error = failure(spec)
+        assert type(error) is RefusedError
+        assert error.message == f"{spec} is empty"
+        assert error.hint is not None
+        assert "--allow-empty" in error.hint
+        with open_source(spec, allow_empty=True) as source:
+            assert (source.size, source.head, source.tail) == (0, b"", b"")
+            assert list(source.chunks()) == []
+
+
+def test_a_size_that_differs_from_the_files(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(NOISE[:10])
+    error = failure(str(path), size=11)
+    assert type(error) is RefusedError
+    assert error.message == f"{path} has 10 bytes, not the 11 that --size says"
+    assert read(str(path), size=10) == NOISE[:10]
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(NOISE)
+    with open_source(str(path)) as source:
+        chunks = source.chunks()
+        next(chunks)
+        os.truncate(path, MIB + 5)
+        assert len(next(chunks)) == 5
+        with pytest.raises(IntegrityError) as caught:
+            next(chunks)
+    assert caught.value.message == f"{path} ended after {MIB + 5} of {len(NOISE)} bytes"
+    assert caught.value.hint == "something else writes to it; try again later"
+
+
+@pytest.mark.parametrize("size", [10, MIB, 2 * MIB, 2 * MIB + 1])
+def test_a_file_that_grows_never_yields_all_it_had(tmp_path, size):
+    """A server that has got all bytes it was promised would take the image for whole."""
+    path = tmp_path / "image"
+    path.write_bytes(NOISE[:size])
+    sent: list[bytes] = []
+    with open_source(str(path)) as source:
+        with path.open("ab") as file:
+            file.write(b"x")
+        with pytest.raises(IntegrityError, match=f"goes on after {size} bytes"):
+            sent.extend(source.chunks())
+    assert len(b"".join(sent)) < size
+
+
+def test_a_file_of_the_kernel_has_no_size():
+    assert read("/proc/self/status").startswith(b"Name:")
+    with open_source("/proc/self/status") as source:
+        assert source.tail == b""
+
+
+# Pipes
+
+
+class Pipe:
+    """A pipe in the place of stdin, with a thread that writes to it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._reading, self._writing = os.pipe()
+        self._stdin = os.fdopen(self._reading)
+        self._thread = threading.Thread(target=lambda: None)
+        monkeypatch.setattr(sys, "stdin", self._stdin)
+
+    def feed(self, *parts: bytes, hang_up: bool = True) -> None:
+        def write() -> None:
+            for part in parts:
+                left = memoryview(part)
+                while left:
+                    left = left[os.write(self._writing, left) :]
+            if hang_up:
+                os.close(self._writing)
+                self._writing = -1
+
+        self._thread = threading.Thread(target=write)
+        self._thread.start()
+
+    def set_blocking(self, blocking: bool) -> None:
+        os.set_blocking(self._reading, blocking)
+
+    def close(self) -> None:
+        self._thread.join()
+        self._stdin.close()
+        if self._writing >= 0:
+            os.close(self._writing)
+
+
+@pytest.fixture
+def pipe(monkeypatch) -> Iterator[Pipe]:
+    made = Pipe(monkeypatch)
+    yield made
+    made.close()
+
+
+def test_stdin_is_a_stream_of_unknown_size_in_blocks_of_one_mib(pipe):
+    pipe.feed(NOISE[:5], NOISE[5:100], NOISE[100:])
+    with open_source("-") as source:
+        assert (source.name, source.size, source.restartable) == ("stdin", None, False)
+        assert (source.head, source.tail) == (NOISE[:HEAD], b"")
+        blocks = list(source.chunks())
+        with pytest.raises(RuntimeError, match="only once"):
+            next(source.chunks())
+    assert b"".join(blocks) == NOISE
+    assert [len(block) for block in blocks] == [MIB, MIB, MIB, 7]
+
+
+def test_a_stream_that_ends_in_its_head_has_a_size(pipe):
+    pipe.feed(b"tiny")
+    with open_source("-") as source:
+        assert source.size == 4
+        assert list(source.chunks()) == [b"tiny"]
+
+
+def test_stdin_that_somebody_left_non_blocking(pipe):
+    pipe.set_blocking(False)
+    pipe.feed(NOISE)
+    assert read("-") == NOISE
+
+
+def test_stdin_that_is_a_file_begins_where_it_stands(tmp_path, monkeypatch):
+    path = tmp_path / "image"
+    path.write_bytes(NOISE)
+    with path.open() as file:
+        os.lseek(file.fileno(), 100, os.SEEK_SET)
+        monkeypatch.setattr(sys, "stdin", file)
+        with open_source("-") as source:
+            assert (source.size, source.restartable) == (len(NOISE) - 100, True)
+            assert b"".join(source.chunks()) == NOISE[100:]
+            assert b"".join(source.chunks()) == NOISE[100:]
+        assert not file.closed
+        os.fstat(file.fileno())  # still open
+
+
+def test_a_pipe_that_closes_without_a_byte(pipe):
+    pipe.feed()
+    assert failure("-").message == "stdin is empty"
+
+
+def test_an_idle_pipe(pipe):
+    pipe.feed(hang_up=False)
+    error = failure("-", timeout=0.05)
+    assert type(error) is GaveUpError
+    assert error.exit == Exit.TIMEOUT
+    assert error.message == "nothing arrived on stdin within 0.05 seconds, so nothing was created"
+    assert error.hint == "--timeout SECONDS waits longer"
+
+
+def test_the_timeout_is_for_the_first_byte_only(pipe):
+    pipe.feed(b"x", hang_up=False)
+    threading.Timer(0.3, lambda: pipe.feed(b"y")).start()
+    assert read("-", timeout=0.05) == b"xy"
+
+
+def test_a_long_timeout_is_no_overflow(pipe):
+    pipe.feed(b"x")
+    assert read("-", timeout=1e12) == b"x"
+
+
+@pytest.mark.parametrize(
+    ("sent", "size", "message"),
+    [
+        (5, 4, "stdin goes on after 4 bytes"),
+        (5, 6, "stdin ended after 5 of 6 bytes"),
+        (2 * MIB + 1, 2 * MIB, f"stdin goes on after {2 * MIB} bytes"),
+        (2 * MIB - 1, 2 * MIB, f"stdin ended after {2 * MIB - 1} of {2 * MIB} bytes"),
+        (2 * MIB, MIB + 7, f"stdin goes on after {MIB + 7} bytes"),
+    ],
+)
+def test_a_stream_is_counted(pipe, sent, size, message):
+    pipe.feed(NOISE[:sent])
+    seen: list[bytes] = []
+    with pytest.raises(IntegrityError) as caught, open_source("-", size=size) as source:
+        seen.extend(source.chunks())
+    for _ in iter(lambda: os.read(sys.stdin.fileno(), MIB), b""):
+        pass  # what is left, so that the writer comes to its end
+    assert caught.value.message == message
+    assert caught.value.hint == "--size must be the exact number of bytes"
+    assert len(b"".join(seen)) < size
+
+
+def test_a_stream_of_the_promised_size(pipe):
+    pipe.feed(NOISE)
+    assert read("-", size=len(NOISE)) == NOISE
+
+
+def test_one_byte_too_many_is_seen_though_the_pipe_stays_open(pipe):
+    pipe.feed(NOISE[: HEAD + 1], hang_up=False)
+    assert failure("-", size=HEAD).message == f"stdin goes on after {HEAD} bytes"
+
+
+def test_a_terminal_is_no_source(monkeypatch):
+    parent, child = os.openpty()
+    name = os.ttyname(child)
+    with os.fdopen(parent, "rb"), os.fdopen(child) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        for spec, shown in [("-", "stdin"), (name, name)]:
+            error = failure(spec)
+            assert error.exit == Exit.USAGE
+            assert error.message == f"{shown} is a terminal, not an image"
+
+
+def test_stdin_that_is_closed():
+    program = (
+        "from glancectl.errors import RefusedError\n"
+        "from glancectl.transfer.source import open_source\n"
+        "try:\n    open_source('-')\n"
+        "except RefusedError as error:\n    print(error.message, error.cause, sep=': ')\n"
+    )
+    command = ["sh", "-c", '"$0" -c "$1" <&-', sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "cannot read stdin: Bad file descriptor\n"
+
+
+def test_process_substitution():
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as file:
+        file.write(b"from a process")
+    with os.fdopen(reading, "rb"):
+        assert read(f"/dev/fd/{reading}") == b"from a process"
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_fifo(fifo):
+    thread = threading.Thread(target=fifo.write_bytes, args=[NOISE])
+    thread.start()
+    with open_source(str(fifo)) as source:
+        assert (source.name, source.size, source.restartable) == (str(fifo), None, False)
+        assert b"".join(source.chunks()) == NOISE
+    thread.join()
+
+
+def test_a_fifo_that_nobody_writes_to(fifo):
+    error = failure(str(fifo), timeout=0.05)
+    assert type(error) is GaveUpError
+    assert error.message.startswith(f"nothing arrived on {fifo} within 0.05 seconds")
+
+
+def test_a_fifo_whose_writer_leaves(fifo):
+    thread = threading.Thread(target=fifo.write_bytes, args=[b""])
+    thread.start()
+    assert failure(str(fifo), timeout=10).message == f"{fifo} is empty"
+    thread.join()
+
+
+# URLs
+
+
+class Server:
+    """An HTTP server in a thread; ``paths`` says how to answer, ``seen`` what was asked."""
+
+    def __init__(self) -> None:
+        self.paths: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.seen: list[tuple[str, dict[str, str]]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                server.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+                self.close_connection = True
+                server.paths[self.path.partition("?")[0]](self)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = False  # so that closing waits for them
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
+        self._thread.start()
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def answer(
+    body: bytes = b"", status: int = 200, **headers: object
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Return a handler; ``content_length=None`` leaves that header out."""
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"content_length": len(body), **headers}.items():
+            if value is not None:
+                handler.send_header(name.replace("_", "-"), str(value))
+        handler.end_headers()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            handler.wfile.write(body)  # until the client has seen enough
+
+    return respond
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+def test_a_url(server):
+    server.paths["/image"] = answer(NOISE)
+    with open_source(f"{server.url}/image") as source:
+        assert (source.name, source.size) == (f"{server.url}/image", len(NOISE))
+        assert (source.restartable, source.tail) == (False, b"")
+        assert source.head == NOISE[:HEAD]
+        blocks = list(source.chunks())
+    assert b"".join(blocks) == NOISE
+    assert [len(block) for block in blocks] == [MIB, MIB, MIB, 7]
+    path, headers = server.seen[0]
+    assert path == "/image"
+    assert headers["accept-encoding"] == "identity"
+    assert headers["user-agent"].startswith("glancectl/")
+    assert "authorization" not in headers
+
+
+def test_a_url_in_pieces_without_a_length(server):
+    pieces = b"100000\r\n" + NOISE[:MIB] + b"\r\n5\r\nhello\r\n0\r\n\r\n"
+    server.paths["/image"] = answer(pieces, content_length=None, transfer_encoding="chunked")
+    with open_source(f"{server.url}/image") as source:
+        assert source.size is None
+        assert b"".join(source.chunks()) == NOISE[:MIB] + b"hello"
+    assert read(f"{server.url}/image", size=MIB + 5) == NOISE[:MIB] + b"hello"
+    assert type(failure(f"{server.url}/image", size=MIB + 4)) is IntegrityError
+    assert type(failure(f"{server.url}/image", size=MIB + 6)) is IntegrityError
+
+
+def test_a_url_that_ends_with_the_connection(server):
+    server.paths["/image"] = answer(NOISE, content_length=None)
+    assert read(f"{server.url}/image") == NOISE
+
+
+def test_a_url_of_another_size(server):
+    server.paths["/image"] = answer(NOISE)
+    error = failure(f"{server.url}/image", size=5)
+    assert type(error) is RefusedError
+    assert error.message == f"{server.url}/image has {len(NOISE)} bytes, not the 5 that --size says"
+
+
+def test_an_empty_url(server):
+    server.paths["/image"] = answer()
+    assert failure(f"{server.url}/image").message == f"{server.url}/image is empty"
+    with open_source(f"{server.url}/image", allow_empty=True) as source:
+        assert source.size == 0
+        assert list(source.chunks()) == []
+
+
+@pytest.mark.parametrize("length", [10, 2 * MIB])
+def test_a_url_that_breaks_off(server, length):
+    server.paths["/image"] = answer(NOISE[:length], content_length=length + 1)
+    error = failure(f"{server.url}/image?key=s3cret")
+    assert type(error) is UnavailableError
+    assert error.message == f"{server.url}/image broke off"
+    assert "s3cret" not in str(error.cause)
+
+
+def test_a_chunked_url_that_breaks_off(server):
+    cut = b"100000\r\n" + NOISE[:100]
+    server.paths["/image"] = answer(cut, content_length=None, transfer_encoding="chunked")
+    assert type(failure(f"{server.url}/image")) is UnavailableError
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "cause"),
+    [
+        (404, RefusedError, "404 Not Found"),
+        (401, RefusedError, "401 Unauthorized"),
+        (206, RefusedError, "206 Partial Content"),
+        (304, RefusedError, "304 Not Modified"),
+        (302, RefusedError, "302 Found"),
+        (500, UnavailableError, "500 Internal Server Error"),
+        (503, UnavailableError, "503 Service Unavailable"),
+    ],
+)
+def test_a_url_that_answers_otherwise(server, status, kind, cause):
+    server.paths["/image"] = answer(b"<html>", status, content_type="text/html")
+    error = failure(f"{server.url}/image?key=s3cret")
+    assert type(error) is kind
+    assert error.message == f"{server.url}/image does not answer with a file"
+    assert (error.cause, error.status) == (cause, status)
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"Please log in", "text/html; charset=utf-8"),
+        (b"Please log in", "Application/XHTML+XML"),
+        (b"<!doctype html><title>Log in</title>", "application/octet-stream"),
+        (b"\n<html>", None),
+    ],
+)
+def test_a_web_page_is_no_image(server, body, media_type):
+    server.paths["/image"] = answer(body, content_type=media_type)
+    error = failure(f"{server.url}/image")
+    assert error.exit == Exit.INTEGRITY
+    assert error.message == f"{server.url}/image answers with an HTML page, not an image"
+
+
+def test_an_encoded_answer_is_refused(server):
+    server.paths["/image"] = answer(b"x", content_encoding="gzip")
+    error = failure(f"{server.url}/image")
+    assert type(error) is RefusedError
+    assert "Content-Encoding gzip" in error.message
+    server.paths["/image"] = answer(b"x", content_encoding="identity")
+    assert read(f"{server.url}/image") == b"x"
+
+
+def closed_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return int(made.getsockname()[1])
+
+
+def test_a_url_that_cannot_be_reached():
+    url = f"http://user:s3cret@127.0.0.1:{closed_port()}/image"
+    error = failure(url)
+    assert type(error) is UnavailableError
+    assert error.message == f"{redact(url)} cannot be reached"
+    assert error.cause == "[Errno 111] Connection refused"
+
+
+def test_a_host_that_has_no_address():
+    error = failure("http://nowhere.invalid/image")
+    assert type(error) is UnavailableError
+    assert error.cause
+
+
+def test_a_server_that_speaks_no_tls(server):
+    error = failure(f"https://127.0.0.1:{server.port}/image")
+    assert type(error) is UnavailableError
+    assert "SSL" in str(error.cause)
+
+
+def test_a_url_that_stalls(server):
+    done = threading.Event()
+    server.paths["/image"] = lambda _handler: done.wait(10) and None
+    error = failure(f"{server.url}/image", timeout=0.1)
+    done.set()
+    assert type(error) is UnavailableError
+    assert error.message == f"{server.url}/image cannot be reached: no answer in time"
+    assert error.cause == "read timeout"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://", "http://"),
+        ("http://:80/x", "http://:80/x"),
+        ("http://user:s3cret?x@host/image", "http://…/…"),
+        ("http://user:s3cret/x@host/image", "http://…/…"),
+        ("http://[::1/image", "http://[::1/image"),
+        ("http://user:s3cret@host:port/image", "http://host:port/image"),
+        ("http://user:s3cret@host/im\nage", "http://host/im\nage"),
+    ],
+)
+def test_a_url_that_is_none(url, shown):
+    error = failure(url)
+    assert error.exit == Exit.USAGE
+    assert error.message == f"{shown} is not a valid URL"
+    assert "s3cret" not in f"{error.cause} {error.hint}"
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_userinfo_becomes_basic_auth(server):
+    server.paths["/image"] = answer(b"data")
+    url = f"http://us%40er:p%2Fw@127.0.0.1:{server.port}/image?key=s3cret#part"
+    with open_source(url) as source:
+        assert source.name == f"{server.url}/image"
+        assert b"".join(source.chunks()) == b"data"
+    path, headers = server.seen[0]
+    assert path == "/image?key=s3cret"
+    assert headers["authorization"] == basic("us@er", "p/w")
+    assert headers["host"] == f"127.0.0.1:{server.port}"
+
+
+def test_given_headers_are_sent(server):
+    server.paths["/image"] = answer(b"data")
+    url = f"http://user:pw@127.0.0.1:{server.port}/image"
+    headers = {
+        "Authorization": "Bearer t",
+        "X-Näme".replace("ä", "a"): "ü",
+        "Accept-Encoding": "gzip",
+    }
+    assert read(url, headers=headers) == b"data"
+    seen = server.seen[0][1]
+    assert seen["authorization"] == "Bearer t"
+    assert seen["accept-encoding"] == "identity"
+    assert seen["x-name"].encode("latin-1").decode() == "ü"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Token": "s3cret\r\nX: y"}, {"": "s3cret"}, {"ä": "s3cret"}]
+)
+def test_a_header_that_http_does_not_allow(server, headers):
+    server.paths["/image"] = answer(b"data")
+    error = failure(f"{server.url}/image", headers=headers)
+    assert error.exit == Exit.USAGE
+    assert "s3cret" not in f"{error.message} {error.cause} {error.hint}"
+    assert server.seen == []
+
+
+def test_a_redirect_on_the_same_server_keeps_what_was_given(server):
+    server.paths["/old"] = answer(status=301, location="new")
+    server.paths["/new"] = answer(status=307, location=f"{server.url}/newest?key=1")
+    server.paths["/newest"] = answer(b"data")
+    url = f"http://user:pw@127.0.0.1:{server.port}/old"
+    with open_source(url, headers={"X-Token": "t"}) as source:
+        assert source.name == f"{server.url}/old"
+        assert b"".join(source.chunks()) == b"data"
+    assert [path for path, _headers in server.seen] == ["/old", "/new", "/newest?key=1"]
+    for _path, headers in server.seen:
+        assert (headers["authorization"], headers["x-token"]) == (basic("user", "pw"), "t")
+
+
+def test_a_redirect_to_another_server_drops_what_was_given(server, elsewhere):
+    server.paths["/image"] = answer(status=302, location=f"{elsewhere.url}/image")
+    elsewhere.paths["/image"] = answer(status=302, location=f"{server.url}/back")
+    server.paths["/back"] = answer(b"data")
+    url = f"http://user:pw@127.0.0.1:{server.port}/image"
+    given = {"X-Token": "t", "Cookie": "c=1", "Authorization": "Bearer t"}
+    assert read(url, headers=given) == b"data"
+    first, back = server.seen
+    assert {"x-token", "cookie", "authorization"} <= first[1].keys()
+    for _path, headers in (*elsewhere.seen, back):
+        assert not {"x-token", "cookie", "authorization"} & headers.keys()
+
+
+def test_userinfo_of_a_redirect_is_for_its_own_server(server, elsewhere):
+    target = f"http://other:secret@127.0.0.1:{elsewhere.port}/image"
+    server.paths["/image"] = answer(status=302, location=target)
+    elsewhere.paths["/image"] = answer(b"", 404)
+    error = failure(f"http://user:pw@127.0.0.1:{server.port}/image")
+    assert elsewhere.seen[0][1]["authorization"] == basic("other", "secret")
+    assert error.message == f"{elsewhere.url}/image does not answer with a file"
+
+
+def test_too_many_redirects(server):
+    server.paths["/image"] = answer(status=302, location="/image?key=s3cret")
+    error = failure(f"{server.url}/image")
+    assert type(error) is RefusedError
+    assert error.message == f"{server.url}/image is redirected more than 10 times"
+    assert len(server.seen) == 11
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["ftp://host/s3cret", "file:///etc/passwd"],
+)
+def test_a_redirect_to_what_is_no_web_address(server, location):
+    server.paths["/image"] = answer(status=302, location=location)
+    error = failure(f"{server.url}/image")
+    assert type(error) is RefusedError
+    assert error.message.startswith(f"{server.url}/image is redirected to something that is not ")
+    assert "s3cret" not in error.message
+
+
+@pytest.mark.parametrize("location", ["http://user:s3cret?@host/", "data:s3cret"])
+def test_a_redirect_to_what_is_no_url(server, location):
+    server.paths["/image"] = answer(status=302, location=location)
+    error = failure(f"{server.url}/image")
+    assert type(error) is UnavailableError
+    assert error.message == f"{server.url}/image cannot be reached"
+    assert error.cause in ("Invalid URL", "it is redirected to no URL")
+
+
+def test_a_proxy_that_cannot_be_used(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "nonsense://user:s3cret@proxy")
+    error = failure("http://127.0.0.1/image")
+    assert error.exit == Exit.USAGE
+    assert "s3cret" not in f"{error.message} {error.cause} {error.hint}"
+
+
+def test_a_proxy_is_used(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "")
+    server.paths["http://images.invalid/image"] = answer(b"data")
+    assert read("http://images.invalid/image") == b"data"
+
+
+SECRET = st.text("abcXYZ0189-._~!$&'()*+,;=%:", min_size=1, max_size=12).map(lambda s: f"Q9q{s}q9Q")
+NAME = st.from_regex(r"\A[a-z0-9.-]{1,20}\Z")
+
+
+@given(st.sampled_from(["http", "https"]), SECRET, SECRET, NAME, SECRET, NAME)
+def test_redact_keeps_no_secret(scheme, user, password, host, query, path):
+    for userinfo in (user, f"{user}:{password}", f":{password}", f"{user}@x:{password}"):
+        for end in (f"?{query}", f"#{query}", f"?a={query}#{password}", f"?a@b={query}"):
+            for middle in ("", f"/{path}", f":8080/{path}"):
+                shown = redact(f"{scheme}://{userinfo}@{host}{middle}{end}")
+                assert "Q9q" not in shown
+                assert shown.startswith(f"{scheme}://")
+
+
+@given(st.text(max_size=60), SECRET)
+def test_redact_of_any_text(text, secret):
+    redact(text)
+    assert secret not in redact(f"{text}?{secret}")
+    assert secret not in redact(f"https://{secret}@{text}")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://host/a/b.img", "https://host/a/b.img"),
+        ("https://user:pw@host:8443/b.img?sig=1#x", "https://host:8443/b.img"),
+        ("https://host/blobs/@sha256/x", "https://host/…"),
+        ("https://[::1]:80/x?y", "https://[::1]:80/x"),
+        ("not a url", "…"),
+    ],
+)
+def test_redact(url, shown):
+    assert redact(url) == shown
+
+
+def test_a_source_is_made_of_any_stream():
+    """What later layers (decompression) do: wrap a source's bytes in another source."""
+    stream = io.BytesIO(NOISE)
+    with Source(
+        "x", read=stream.read, head=stream.read(5), size=None, close=stream.close
+    ) as source:
+        assert b"".join(source.chunks()) == NOISE
+    assert stream.closed
