@@ -433,15 +433,24 @@ def _retry_answer(status: int, repeatable: bool) -> bool:
     return status == 429 or (repeatable and status in (500, 502, 503, 504))
 
 
-def _tls(access: Access) -> ssl.SSLContext | bool:
-    if isinstance(access.verify, str):
-        context = ssl.create_default_context(cafile=access.verify)
-    elif access.verify:
-        context = httpx.create_ssl_context()
-    else:
-        context = httpx.create_ssl_context(verify=False)
-    if access.cert:
-        context.load_cert_chain(*([access.cert] if isinstance(access.cert, str) else access.cert))
+def _tls(access: Access) -> ssl.SSLContext:
+    """Return the TLS context that the login's CA and client certificate make.
+
+    Raises UsageError when one of those files cannot be used.
+    """
+    ca = access.verify if isinstance(access.verify, str) else None
+    files = [access.cert] if isinstance(access.cert, str) else access.cert or []
+    try:
+        if ca is not None:
+            context = ssl.create_default_context(cafile=ca)
+        else:
+            context = httpx.create_ssl_context(verify=bool(access.verify))
+        if files:
+            context.load_cert_chain(*files)
+    except OSError as error:  # ssl.SSLError is one
+        names = ", ".join(filter(None, [ca, *files]))
+        cause = error.strerror or str(error)
+        raise UsageError(f"no certificates can be read from {names}", cause=cause) from None
     return context
 
 

@@ -7,6 +7,7 @@ at any byte. What it is not told to break it passes on as it is.
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -47,14 +48,16 @@ class Fault:
 class FaultProxy:
     """A listening proxy; ``url`` is its address, ``requests`` what came, in order."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname or "", parts.port or 80)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._closing = False
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
         self.requests: list[str] = []
         self.tokens: list[str] = []
         self.faults: list[Fault] = []
@@ -90,8 +93,11 @@ class FaultProxy:
             thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError, ConnectionError):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.callback(client.close)
             client.settimeout(120)
+            if self._tls:
+                client = stack.enter_context(self._tls.wrap_socket(client, server_side=True))
             head, rest = _read_head(client)
             if not head:
                 return

@@ -199,20 +199,20 @@ def test_any_other_identity_misses(
     assert logins(keystone) == 5
 
 
-def test_a_revoked_token_is_replaced_once_and_silently(
-    project: Project, keystone: FaultProxy
+def test_a_refused_cached_token_is_replaced_once_and_silently(
+    project: Project, keystone: FaultProxy, proxy: FaultProxy
 ) -> None:
-    token = run("auth", "token").out.strip()
-    headers = {"X-Auth-Token": token, "X-Subject-Token": token}
-    answer = httpx.delete(f"{project.sandbox.keystone}/auth/tokens", headers=headers)
-    assert answer.status_code == 204
-    proxy = FaultProxy(project.sandbox.glance)
-    run("--endpoint", proxy.url, "image", "list")
-    proxy.close()
-    before = logins(keystone)
+    run("image", "list")
+    proxy.requests.clear()
+    proxy.tokens.clear()
+    proxy.add("^GET /v2/images", status=401)
     result = run("image", "list")
     assert result.err == ""
-    assert logins(keystone) <= before + 1
+    assert logins(keystone) == 2
+    refused, accepted = proxy.tokens
+    assert refused != accepted
+    run("image", "list")
+    assert (logins(keystone), proxy.tokens[2]) == (2, accepted)
 
 
 def test_a_401_on_a_fresh_token_is_final(

@@ -1,9 +1,14 @@
 """image create --file, upload and download: bytes in, the same bytes out, or nothing."""
 
+import contextlib
 import hashlib
 import http.server
 import json
 import os
+import pty
+import re
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -477,8 +482,6 @@ def test_a_full_disk_is_a_sentence(project: Project, tmp_path: Path) -> None:
 def test_a_signal_during_an_upload_removes_the_record(
     project: Project, proxy: FaultProxy, name: str
 ) -> None:
-    import signal
-
     signum = signal.Signals[name]
     process = subprocess.Popen(
         [*GLANCECTL, "image", "create", "x", "--file", "-", "--disk-format", "raw"],
@@ -562,3 +565,56 @@ def test_memory_stays_flat(project: Project, tmp_path: Path) -> None:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert int(done.stderr.split()[-1]) < 80 * 1024  # KiB
+
+
+# real images, and another client as the judge
+
+
+@pytest.fixture(params=["ipxe.iso", "qemu-img"])
+def real_image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Debian's ipxe ISO, and a qcow2 that qemu-img made and filled."""
+    if request.param == "ipxe.iso":
+        iso = Path("/usr/lib/ipxe/ipxe.iso")
+        if not iso.exists():
+            pytest.skip("ipxe")
+        return iso
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img")
+    path = tmp_path / "filled.qcow2"
+    (tmp_path / "content").write_bytes(os.urandom(20 << 20))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "64M"], check=True)
+    copy = ["qemu-img", "dd", "-O", "qcow2", "bs=1M", f"if={tmp_path}/content", f"of={path}"]
+    subprocess.run(copy, check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def test_real_images_come_back_identical_and_curl_agrees(
+    project: Project, real_image: Path
+) -> None:
+    record = run("image", "create", "x", "--file", real_image, "-f", "json").json
+    assert record["disk_format"] == {".iso": "iso", ".qcow2": "qcow2"}[real_image.suffix]
+    assert "x" in run("image", "list", "-c", "name").lines
+    run("image", "download", "x", "ours")
+    token = run("auth", "token").out.strip()
+    url = f"{project.sandbox.glance}/v2/images/{record['id']}/file"
+    curl = ["curl", "-sSf", "-H", f"X-Auth-Token: {token}", "-o", "curls", url]
+    subprocess.run(curl, check=True)
+    assert Path("ours").read_bytes() == real_image.read_bytes()
+    assert Path("curls").read_bytes() == real_image.read_bytes()
+
+
+def test_on_a_terminal_there_is_a_bar_and_a_table(project: Project, raw: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [*GLANCECTL, "image", "create", "x", "--file", str(raw), "--disk-format", "raw"]
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    shown = b""
+    with process, os.fdopen(leader, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        while piece := screen.read(1 << 16):  # OSError: the other end is closed
+            shown += piece
+    text = shown.decode()
+    assert process.returncode == 0
+    assert "x: uploading" in text
+    assert "\r" in text
+    assert "3.0 MiB in" in text
+    assert re.search(r"^status +active", text.replace("\r\n", "\n"), re.MULTILINE)

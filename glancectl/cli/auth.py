@@ -41,7 +41,7 @@ def status(
 
 
 @app.command(epilog='Example: curl -H "X-Auth-Token: $(glancectl auth token)" …')
-def token(ctx: typer.Context) -> None:
+def token(ctx: typer.Context, output: FormatOpt = None) -> None:  # noqa: ARG001 - for errors
     """Print a token for curl and other tools."""
     from glancectl.errors import RefusedError
 
@@ -52,7 +52,7 @@ def token(ctx: typer.Context) -> None:
 
 
 @app.command(epilog="Example: glancectl --cloud prod auth logout")
-def logout(ctx: typer.Context) -> None:
+def logout(ctx: typer.Context, output: FormatOpt = None) -> None:  # noqa: ARG001 - for errors
     """Forget the cached token and have Keystone revoke it."""
     from glancectl import render
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HOLD = 1.0  # seconds; what is over sooner is worth one line
 SILENCE = 30.0  # seconds after which plain speaks though no quarter was passed
 JSON_INTERVAL = 1.0  # seconds between two progress events
+MARGIN = 4  # columns; text that wraps cannot be cleared
 NAME_WIDTH = 30  # columns of a bar's line that the target's name may take
 
 _KNOWN = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {rate_fmt} ETA {remaining}"
@@ -332,7 +333,8 @@ class _Bar:
             unit_divisor=1024,
             miniters=1,
             mininterval=0.1,
-            dynamic_ncols=True,
+            ncols=self._width(),
+            nrows=24,  # given, or tqdm draws nothing on a terminal that says it has no size
             leave=False,
         )
 
@@ -344,6 +346,7 @@ class _Bar:
         bar, count = self._bar, self._count
         if bar is None:
             return
+        bar.ncols = self._width()
         if bar.total != count.total:
             bar.total = count.total
             bar.bar_format = _UNKNOWN if count.total is None else _KNOWN
@@ -369,6 +372,13 @@ class _Bar:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def _width(self) -> int:
+        """Return how long the line may be: room is left for the terminal's own ``^C``."""
+        columns = 0
+        with contextlib.suppress(OSError, ValueError):  # a bar asked for where no terminal is
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        return max((columns or 80) - MARGIN, 1)
 
     def _name(self, phase: str) -> str:
         name = _shortened(printable(self._count.target), NAME_WIDTH)
