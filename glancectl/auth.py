@@ -6,6 +6,7 @@ functions that log in: a command with a valid cached token imports none of them.
 
 import contextlib
 import hashlib
+import logging
 import os
 import threading
 import time
@@ -34,6 +35,9 @@ NO_CREDENTIALS_HINT = (
     "name an entry of clouds.yaml with --cloud or OS_CLOUD, or set OS_AUTH_URL and the other OS_* "
     "variables; to try glancectl without a cloud: glancectl sandbox up"
 )
+
+
+log = logging.getLogger("glancectl")
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class Login:
         return access
 
     def _log_in(self) -> Access:
+        log.info("logging in")
         access = _log_in(self.settings)
         self.from_cache = False
         if self.settings.use_token_cache and access.token is not None:

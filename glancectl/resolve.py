@@ -65,8 +65,11 @@ def by_name(glance: Glance, name: str) -> Image:
     a visible match hides the hidden ones. Names are compared again here: a database may ignore
     case. Raises NotFoundError or RefusedError.
     """
-    with ThreadPoolExecutor(2) as pool:
+    pool = ThreadPoolExecutor(2)
+    try:
         visible, hidden = pool.map(lambda hidden: _named(glance, name, hidden), (False, True))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after a signal nobody waits
     found = visible or hidden
     match found:
         case [only]:

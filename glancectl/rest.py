@@ -202,10 +202,11 @@ class Rest:
         while left is None or left > 0:
             size = page_size if left is None else min(page_size, left)
             query = [*params, ("limit", str(size)), *([("marker", marker)] if marker else [])]
-            body = decode(self.request("GET", path, doing=doing, params=query))
+            response = self.request("GET", path, doing=doing, params=query)
+            body = decode(response)
             items = body.get(key)
             if not isinstance(items, list):
-                raise UnavailableError(f"cannot {doing}: the answer has no {key!r}")
+                raise _unusable(response, f"it has no list of {key}")
             yield from items
             if left is not None:
                 left -= len(items)

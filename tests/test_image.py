@@ -398,7 +398,7 @@ def test_a_service_that_recovers_is_waited_for(project: Project, proxy: FaultPro
         ({"status": 300, "body": b'{"versions": []}'}, 1, "not an image API v2"),
         ({"status": 200, "body": b'{"images": ['}, 5, "not what an image API v2 sends"),
         ({"status": 200, "body": b"<html>login</html>"}, 5, "not what an image API v2 sends"),
-        ({"status": 200, "body": b'{"servers": []}'}, 5, "has no 'images'"),
+        ({"status": 200, "body": b'{"servers": []}'}, 5, "no list of images"),
         ({"lose_answer": True}, 5, "the connection broke"),
         ({"lose_answer": True, "reset": True}, 5, "the connection broke"),
         ({"stall": 2.0}, 5, "no answer in time"),

@@ -519,6 +519,21 @@ def test_a_signal_during_a_download_leaves_no_file(
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize("argv", [["show", "x"], ["delete", "a", "b", "c"]], ids=" ".join)
+def test_a_signal_ends_a_command_that_waits_for_answers(
+    project: Project, proxy: FaultProxy, argv: list[str]
+) -> None:
+    run("auth", "token")
+    proxy.add("^GET /v2/images", times=None, stall=20)
+    with subprocess.Popen([*GLANCECTL, "image", *argv], stderr=subprocess.PIPE) as process:
+        wait_for(lambda: proxy.count("^GET") >= 2)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"glancectl: stopped by SIGINT\n")
+    assert time.monotonic() - started < 5
+
+
 def test_two_downloads_of_one_file_make_one_right_file(
     project: Project, proxy: FaultProxy, raw: Path
 ) -> None:

@@ -33,6 +33,7 @@ def down(
     purge: Annotated[
         bool, typer.Option("--purge", help="Forget its images and users too.")
     ] = False,
+    output: FormatOpt = None,  # noqa: ARG001 - shapes the errors
 ) -> None:
     """Stop the sandbox; its images are kept for the next up."""
     from glancectl import render, sandbox
@@ -63,6 +64,7 @@ def env(
     cloud: Annotated[
         str, typer.Argument(metavar="[<cloud>]", help="sandbox, sandbox-admin or sandbox-other.")
     ] = "sandbox",
+    output: FormatOpt = None,  # noqa: ARG001 - shapes the errors
 ) -> None:
     """Print shell exports of OS_* variables for other clients."""
     import shlex
@@ -79,6 +81,7 @@ def env(
 )
 def run(
     command: Annotated[list[str], typer.Argument(metavar="<command>...", help="What to run.")],
+    output: FormatOpt = None,  # noqa: ARG001 - shapes the errors
 ) -> None:
     """Give a command a sandbox (OS_CLOUD=sandbox) and take it down after.
 
@@ -94,6 +97,7 @@ def demo(
     file: Annotated[
         str | None, typer.Argument(metavar="[<file>]", help="Default: a small qcow2 made here.")
     ] = None,
+    output: FormatOpt = None,  # noqa: ARG001 - shapes the errors
 ) -> None:
     """Walk the main job: create, list, show, download, compare, delete.
 

@@ -23,7 +23,7 @@ def each(
     try:
         outcomes = list(pool.map(lambda target: _outcome(action, target), unique))
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # after a signal nobody waits
     results = [result for result, _ in outcomes if result is not None]
     failures = [
         (target, error) for target, (_, error) in zip(unique, outcomes, strict=True) if error
