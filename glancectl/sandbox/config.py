@@ -120,6 +120,7 @@ def keystone(state: Path) -> Sections:
         "credential": {"key_repository": keys / "credential"},
         # The passwords are random and long: hashing them slowly would only slow every login.
         "identity": {"password_hash_rounds": 4, "max_password_length": 72},
+        "cache": {"enabled": True, "backend": "dogpile.cache.memory"},  # one process serves all
     }
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from glancectl.errors import Exit, NotFoundError, RefusedError
+from glancectl.errors import Exit, RefusedError
 from glancectl.sandbox.command import borrowed, client_environment, foreground
 
 CLUSTER = 65536  # bytes
@@ -23,8 +23,8 @@ def demo(file: Path | None, note: Callable[[str], None], *, glancectl: Sequence[
     """Walk the main job with ``file``, or with a small qcow2 made here; return the exit code.
 
     glancectl: the command that the steps are run with. Ends at the first step that fails, with
-    its exit code; what was made is removed on every way out. Raises NotFoundError, RefusedError
-    when ``file`` cannot be read.
+    its exit code; what was made is removed on every way out. Raises RefusedError when ``file``
+    cannot be read.
     """
     if file is not None:
         file = file.absolute()
@@ -39,6 +39,8 @@ def demo(file: Path | None, note: Callable[[str], None], *, glancectl: Sequence[
         code = _walk(source, folder, note, [*glancectl, "--cloud", "sandbox"])
         if started:
             _show(["glancectl", "sandbox", "down"])
+    if code == Exit.OK and started:
+        note("now yours: glancectl sandbox up, then glancectl --cloud sandbox image list")
     return code
 
 
@@ -104,10 +106,8 @@ def _say(line: str) -> None:
 def _check_readable(file: Path) -> None:
     try:
         os.close(os.open(file, os.O_RDONLY))
-    except FileNotFoundError as error:
-        raise NotFoundError(f"no file {file}") from error
     except OSError as error:
-        raise RefusedError(f"cannot read {file}", cause=error.strerror) from error
+        raise RefusedError(f"cannot read {file}", cause=error.strerror) from None
     if file.is_dir():
         raise RefusedError(f"{file} is a folder")
 
