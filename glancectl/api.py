@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from glancectl.answer import decode
 from glancectl.errors import NotFoundError, RefusedError
-from glancectl.rest import Params, Rest, decode
+from glancectl.rest import Params, Rest
 
 if TYPE_CHECKING:
     import httpx

@@ -1,7 +1,7 @@
-"""Log in: clouds.yaml and OS_* become a token and the image endpoint.
+"""Log in: the credentials of a cloud become a token and the image endpoint.
 
-The only importer of openstack.config, keystoneauth1 and keystoneclient, and only inside the
-functions that log in: a command with a valid cached token imports none of them.
+The only importer of keystoneauth1 and keystoneclient, and only inside the functions that log in: a
+command with a valid cached token imports neither of them, nor openstack.config.
 """
 
 import contextlib
@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glancectl import retry, tokens
+from glancectl import clouds, retry, tokens
+from glancectl.clouds import NO_CREDENTIALS_HINT, Settings
 from glancectl.errors import (
     AuthError,
     GlancectlError,
@@ -30,32 +31,7 @@ from glancectl.tokens import Access
 if TYPE_CHECKING:
     from openstack.config.cloud_region import CloudRegion
 
-SANDBOX_CLOUDS = ("sandbox", "sandbox-admin", "sandbox-other")
-NO_CREDENTIALS_HINT = (
-    "name an entry of clouds.yaml with --cloud or OS_CLOUD, or set OS_AUTH_URL and the other OS_* "
-    "variables; to try glancectl without a cloud: glancectl sandbox up"
-)
-
-
 log = logging.getLogger("glancectl")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to reach the cloud, as the global options and their variables say.
-
-    timeout: seconds for one request. retries: tries after the first.
-    """
-
-    cloud: str | None = None
-    region: str | None = None
-    interface: str | None = None
-    endpoint: str | None = None
-    cacert: str | None = None
-    insecure: bool = False
-    timeout: float = 60.0
-    retries: int = 4
-    use_token_cache: bool = True
 
 
 class Login:
@@ -79,11 +55,12 @@ class Login:
     def renew(self, refused: Access) -> bool:
         """Log in again after a 401 on ``refused``; tell whether there is another token now.
 
-        Only a cached token is worth a second try: one that was issued a moment ago would be
-        refused again, and a token given by OS_TOKEN cannot be renewed.
+        Worth a second try is a token that was cached or that a long transfer has outlived: one
+        issued a moment ago would be refused again, and one given by OS_TOKEN cannot be renewed.
         """
         with self._lock:
-            if self._access is refused and self.from_cache:
+            is_old = self.from_cache or refused.remaining() < tokens.MARGIN
+            if self._access is refused and is_old:
                 tokens.forget(self._key)
                 self._access = self._log_in()
             return self._access is not refused
@@ -109,33 +86,6 @@ class Login:
         return access
 
 
-def sandbox_clouds() -> Path:
-    """Return where a running sandbox leaves the clouds.yaml of its three clouds."""
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "glancectl" / "sandbox" / "clouds.yaml"
-
-
-def cloud_files() -> list[Path]:
-    """Return the existing files that configure clouds, first those that variables name."""
-    named = [os.environ.get("OS_CLIENT_CONFIG_FILE"), os.environ.get("OS_CLIENT_SECURE_FILE")]
-    searched = [*_candidates("clouds"), *_candidates("secure"), *_candidates("clouds-public")]
-    found = [Path(name) for name in (*named, *searched) if name]
-    return [path for path in dict.fromkeys(found) if path.is_file()]
-
-
-def _candidates(stem: str) -> list[str]:
-    """Return where a file of openstack.config may be, in its order.
-
-    Worked out here, since the cached token depends on these files too and openstack.config is not
-    imported when there is one.
-    """
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    site = [Path(d) for d in (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
-    under = [d / "openstack" for d in (config, Path("~/.config").expanduser(), *site)]
-    folders = dict.fromkeys([Path.cwd(), *under, Path("/etc/openstack")])
-    return [str(d / f"{stem}{end}") for d in folders for end in (".yaml", ".yml", ".json")]
-
-
 def find_project(login: Login, project: str) -> str:
     """Return the id of ``project``, an id or a name, as Keystone knows it.
 
@@ -149,7 +99,7 @@ def find_project(login: Login, project: str) -> str:
 
     if _ready_made(login.settings) is not None:
         return _unchecked_project(project)
-    with _keystone_errors(), closing(_cloud_region(login.settings).get_session()) as session:
+    with _keystone_errors(), closing(clouds.cloud_region(login.settings).get_session()) as session:
         keystone = Client(session=session, interface=login.settings.interface or "public")
         try:
             return _one_project(project, _projects(keystone, project))
@@ -200,12 +150,14 @@ def _looks_like_project_id(text: str) -> bool:
 
 def _fingerprint(settings: Settings) -> str:
     """Return the cache key: it changes with any identity, scope, cloud file or variable."""
-    digest = hashlib.sha256(repr(sorted(asdict(settings).items())).encode())
+    patience = {"timeout": None, "retries": None, "use_token_cache": None}
+    digest = hashlib.sha256(repr(asdict(settings) | patience).encode())
     relevant = ("HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "SNAP_REAL_HOME")
     for name, value in sorted(os.environ.items()):
         if name.startswith("OS_") or name in relevant:
             digest.update(os.fsencode(f"\0{name}={value}"))
-    for path in [*cloud_files(), sandbox_clouds()]:
+    sandbox = [clouds.sandbox_clouds()] if settings.cloud in clouds.SANDBOX_CLOUDS else []
+    for path in [*clouds.cloud_files(), *sandbox]:
         digest.update(b"\0" + os.fsencode(path) + b"\0" + _content(path))
     return digest.hexdigest()
 
@@ -245,7 +197,7 @@ def _log_in(settings: Settings) -> Access:
 
 def _log_in_once(settings: Settings) -> Access:
     with _keystone_errors():
-        region = _cloud_region(settings)
+        region = clouds.cloud_region(settings)
         with closing(region.get_session()) as session:
             headers = session.get_auth_headers() or {}
             # Auth types without a catalogue (none, http_basic, admin_token) have no document.
@@ -306,59 +258,6 @@ def _endpoint(region: "CloudRegion", name: str | None, document: Any) -> str:
             else "give --endpoint URL",
         ) from None
     return url
-
-
-def _cloud_region(settings: Settings) -> "CloudRegion":
-    """Return openstack.config's view of the chosen cloud, its auth plugin loaded."""
-    from openstack.config.loader import OpenStackConfig
-    from openstack.exceptions import ConfigException
-
-    options: dict[str, Any] = {"api_timeout": settings.timeout}
-    if settings.interface:
-        options["interface"] = settings.interface
-    if settings.insecure:
-        options["verify"] = False
-    elif settings.cacert:
-        options["cacert"] = settings.cacert
-    try:
-        config = OpenStackConfig(
-            app_name="glancectl",
-            config_files=_candidates("clouds"),
-            secure_files=_candidates("secure"),
-            vendor_files=_candidates("clouds-public"),
-        )
-        cloud = settings.cloud or config.default_cloud
-        if cloud in SANDBOX_CLOUDS and cloud not in config.get_cloud_names():
-            config = _sandbox_config(cloud)
-        elif cloud and cloud not in config.get_cloud_names():
-            raise _no_such_cloud(cloud, config.get_cloud_names())
-        with contextlib.suppress(ConfigException):
-            return config.get_one(cloud=cloud, region_name=settings.region, **options)
-        # openstack.config only knows the regions that the cloud's entry names; the catalogue,
-        # which is asked later, knows all.
-        return config.get_one(cloud=cloud, **options)
-    except ConfigException as error:
-        raise UsageError("the cloud configuration cannot be used", cause=str(error)) from None
-
-
-def _sandbox_config(cloud: str) -> Any:
-    from openstack.config.loader import OpenStackConfig
-
-    path = sandbox_clouds()
-    if not path.exists():
-        raise UsageError(f"no sandbox is running: cloud {cloud!r}", hint="glancectl sandbox up")
-    # Only the sandbox's own file: OS_* variables of another cloud must not leak into it.
-    return OpenStackConfig(config_files=[str(path)], secure_files=[], load_envvars=False)
-
-
-def _no_such_cloud(cloud: str, known: list[str]) -> UsageError:
-    files = ", ".join(str(path) for path in cloud_files()) or "no clouds.yaml was found"
-    names = ", ".join(sorted(set(known) - {"defaults", "envvars"}))
-    return UsageError(
-        f"no cloud {cloud!r} in clouds.yaml",
-        cause=f"files looked at: {files}",
-        hint=f"clouds there are: {names}" if names else NO_CREDENTIALS_HINT,
-    )
 
 
 def _revoke(auth_url: str, token: str, verify: bool | str) -> None:

@@ -76,6 +76,7 @@ def test_create_with_an_id_that_is_taken_is_refused_and_harms_nothing(project: P
         pytest.param(["--min-ram", "-1"], 2, "--min-ram", id="negative"),
         pytest.param(["--visibility", "public"], 3, "not allowed", id="public-needs-admin"),
         pytest.param(["--owner", "no-such-project"], 3, "use the project's id", id="unknown-owner"),
+        pytest.param(["--checksum", f"md5:{'0' * 32}"], 2, "--file SOURCE", id="data-option-alone"),
         pytest.param(["--visibility", "secret"], 2, "--visibility", id="unknown-visibility"),
     ],
 )

@@ -370,6 +370,13 @@ def test_a_failed_upload_says_why_and_leaves_nothing(
     nothing_left()
 
 
+def test_a_protected_record_is_removed_too(project: Project, proxy: FaultProxy, raw: Path) -> None:
+    proxy.add("^PUT .*/file", cut_request=1_000_000)
+    options = ("--disk-format", "raw", "--protected")
+    run("image", "create", "x", "--file", raw, *options, code=5)
+    nothing_left()
+
+
 def test_keep_on_failure_keeps_the_record_queued(
     project: Project, proxy: FaultProxy, raw: Path
 ) -> None:

@@ -44,7 +44,7 @@ class State:
     json_errors: whether the command's ``--format`` asks for errors as JSON.
     """
 
-    settings: dict[str, Any] = field(default_factory=dict)  # the fields of auth.Settings
+    settings: dict[str, Any] = field(default_factory=dict)  # the fields of clouds.Settings
     progress: str = "auto"
     color: str = "auto"
     verbose: bool = False
@@ -184,7 +184,8 @@ def _log_to_stderr(ctx: typer.Context, debug: bool) -> None:
 def connect(ctx: typer.Context) -> "Glance":
     """Return the image service that the global options name; the one door to ``api``."""
     from glancectl.api import Glance
-    from glancectl.auth import Login, Settings
+    from glancectl.auth import Login
+    from glancectl.clouds import Settings
     from glancectl.rest import Rest
 
     glance = Glance(Rest(Login(Settings(**ctx.obj.settings))))

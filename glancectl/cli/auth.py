@@ -62,7 +62,7 @@ def logout(ctx: typer.Context, output: FormatOpt = None) -> None:  # noqa: ARG00
 
 def _sources(ctx: typer.Context) -> dict[str, Any]:
     """Tell for each global option and cloud file where its value came from."""
-    from glancectl.auth import SANDBOX_CLOUDS, cloud_files, sandbox_clouds
+    from glancectl.clouds import SANDBOX_CLOUDS, cloud_files, sandbox_clouds
 
     root = ctx.find_root()
     sources: dict[str, Any] = {}

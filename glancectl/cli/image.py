@@ -219,6 +219,9 @@ def create(
     from glancectl import render
     from glancectl.transfer import upload as upload_flow
 
+    if file is None and (size_ or checksum or header or store or allow_empty):
+        raise UsageError("options about the data need the data", hint="--file SOURCE")
+    expected = parse_checksum(checksum)
     glance = connect(ctx)
     fields = {
         **properties(property_, properties_file),
@@ -250,7 +253,7 @@ def create(
                     progress,
                     keep=keep_on_failure,
                     store=store,
-                    checksum=parse_checksum(checksum),
+                    checksum=expected,
                     verify=not no_verify,
                 )
     render.record(record, view(ctx, output, columns, quiet))

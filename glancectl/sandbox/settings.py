@@ -58,7 +58,7 @@ class Settings:
 
 def folder() -> Path:
     """Return the folder that holds everything of the sandbox but the template."""
-    from glancectl.auth import sandbox_clouds
+    from glancectl.clouds import sandbox_clouds
 
     return sandbox_clouds().parent.absolute()
 

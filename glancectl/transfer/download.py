@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from glancectl.answer import transport_errors
 from glancectl.api import Glance, Image
 from glancectl.errors import IntegrityError, RefusedError, UnavailableError
-from glancectl.rest import transport_errors
 from glancectl.terminal import human_size
 from glancectl.transfer.digest import Digests, file_digest, hashing
 from glancectl.transfer.progress import Progress

@@ -68,7 +68,7 @@ def _new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> 
         record = glance.create_image({**fields, "id": image_id}, own_id=own_id)
     except Interrupted as error:
         if own_id:
-            _remove(glance, image_id, error)
+            _remove(glance, {**fields, "id": image_id}, error)
         raise
     try:
         yield record
@@ -76,15 +76,19 @@ def _new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> 
         if keep:
             error.add_note(f"record {image_id} was kept")
         else:
-            _remove(glance, image_id, error)
+            _remove(glance, record, error)
         raise
 
 
-def _remove(glance: Glance, image_id: str, error: BaseException) -> None:
+def _remove(glance: Glance, record: Mapping[str, object], error: BaseException) -> None:
     """Delete a record after ``error``, and add to it whether that worked."""
+    image_id = str(record["id"])
     if isinstance(error, Interrupted):
         glance.rest.hurry()
     try:
+        if record.get("protected"):
+            lift = [{"op": "replace", "path": "/protected", "value": False}]
+            glance.patch_image(image_id, lift, repeatable=True)
         glance.delete_image(image_id)
         error.add_note(f"the record it had made was removed ({image_id})")
     except NotFoundError:

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from glancectl import errors
-from glancectl.rest import check, decode, reason
+from glancectl.answer import check, decode, reason
 
 GLANCE_JSON = (
     '{"message": "No image found with ID x<br /><br />\\n\\n\\n", "code": "404 Not Found", '

@@ -1,0 +1,191 @@
+"""An answer of the service becomes a value, or the error that it means."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+
+import httpx
+
+from glancectl.errors import (
+    AuthError,
+    GlancectlError,
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
+
+ERROR_BODY = 64 * 1024  # bytes read of an error's body; proxies send whole pages
+
+
+class TransportError(UnavailableError):
+    """No answer came, so that another try may help.
+
+    unsent: the request was surely not carried out, since no connection came about.
+    """
+
+    unsent = False
+
+
+def decode(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object that ``response`` carries.
+
+    Raises UnavailableError when it is something else: truncated, or from a proxy.
+    """
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise unusable(response, str(error)) from None
+    if not isinstance(body, dict):
+        raise unusable(response, f"a JSON {type(body).__name__}")
+    return body
+
+
+def check(response: httpx.Response, doing: str) -> None:
+    """Raise the error that a status means; the only place where statuses are judged.
+
+    The meanings are Glance's (a 403 can come from the image's own state, a 415 means that the
+    data contradict ``disk_format``); ``doing`` completes "cannot …". Reads the body of an error.
+    """
+    status = response.status_code
+    if status < 300:
+        return
+    cause = reason(response)
+    kind, why = _meaning(status, cause)
+    raise kind(
+        f"cannot {doing}: {why}",
+        cause=cause or f"{status} {response.reason_phrase}",
+        hint=_hint(status, cause, response),
+        status=status,
+        request_id=response.headers.get("x-openstack-request-id"),
+    )
+
+
+def _meaning(status: int, cause: str) -> tuple[type[GlancectlError], str]:
+    """Return the kind of error that ``status`` is, and why in a few words."""
+    match status:
+        case 401:
+            return AuthError, "the token is not accepted"
+        case 403 if _about_state(cause):
+            return RefusedError, "the image does not allow it"
+        case 403:
+            return AuthError, "not allowed with these credentials"
+        case 404:
+            return NotFoundError, "not found"
+        case 409:
+            return RefusedError, "it conflicts with the present state"
+        case 410:
+            return RefusedError, "it is gone"
+        case 413:
+            return RefusedError, "too large, or over quota"
+        case 415:
+            return IntegrityError, "the data do not match the format"
+        case 429:
+            return UnavailableError, "too many requests"
+        case _ if status >= 500:
+            return UnavailableError, "the service is failing"
+        case _ if status < 400:
+            return RefusedError, "the endpoint is not an image API v2"
+        case _:
+            return RefusedError, "the request is not accepted"
+
+
+def _about_state(cause: str) -> bool:
+    """Tell whether a 403 comes from the image or the key itself, not from the caller's rights."""
+    words = r"protected|status|deactivated|reserved|read-?only|only shared images"
+    return re.search(words, cause, re.IGNORECASE) is not None
+
+
+def _hint(status: int, cause: str, response: httpx.Response) -> str | None:
+    if status == 403 and "protected" in cause.lower():
+        return "--unprotect lifts the protection first"
+    if status == 403 and "deactivated" in cause.lower():
+        return "its owner can make it active again: glancectl image activate"
+    if 300 <= status < 400:
+        target = response.headers.get("Location")
+        return f"--endpoint {target.split('?')[0]}" if target else "check --endpoint"
+    return None
+
+
+def reason(response: httpx.Response) -> str:
+    """Return the server's own words in one clean line, from JSON, HTML or plain text.
+
+    Glance's JSON messages end in ``<br />`` and schema errors quote the schema; keystonemiddleware
+    and proxies answer in HTML.
+    """
+    raw = _body_start(response)
+    text = _message_of_json(raw)
+    if text is None:
+        text = re.sub(r"(?is)<(style|script|title)\b.*?</\1>", " ", raw)
+        text = re.sub(rf"^\s*{response.status_code} [^\n<]*\n", "", text)
+    text = unescape(re.sub(r"<[^>]*>", " ", text)).partition("Failed validating")[0]
+    line = " ".join(text.split())
+    return line if len(line) <= 500 else f"{line[:500]}…"
+
+
+def _body_start(response: httpx.Response) -> str:
+    if response.is_stream_consumed:
+        return response.text[:ERROR_BODY]
+    body = b""
+    with contextlib.suppress(httpx.TransportError):  # the status is known; words are a bonus
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) >= ERROR_BODY:
+                break
+    return body[:ERROR_BODY].decode("utf-8", "replace")
+
+
+def _message_of_json(raw: str) -> str | None:
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):  # Keystone's form
+        body = body["error"]
+    message = body.get("message") if isinstance(body, dict) else None
+    return message if isinstance(message, str) else None
+
+
+def unusable(response: httpx.Response, cause: str) -> UnavailableError:
+    return UnavailableError(
+        "the answer is not what an image API v2 sends",
+        cause=cause,
+        hint="check --endpoint",
+        status=response.status_code,
+        request_id=response.headers.get("x-openstack-request-id"),
+    )
+
+
+@contextlib.contextmanager
+def transport_errors(doing: str) -> Iterator[None]:
+    """Turn httpx's exceptions into ours; their texts name no secrets (no token, no query)."""
+    try:
+        yield
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise UsageError(
+            "the image endpoint is not a URL", cause=str(error), hint="check --endpoint"
+        ) from None
+    except httpx.TimeoutException as error:
+        kind = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()
+        raise _unavailable(f"cannot {doing}: no answer in time", kind, error) from None
+    except httpx.TransportError as error:
+        cause = str(error) or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in cause:
+            raise UnavailableError(
+                "the image service's certificate cannot be verified",
+                cause=cause,
+                hint="--cacert FILE names the CA that signed it",
+            ) from None
+        unsent = isinstance(error, httpx.ConnectError)
+        why = "the service cannot be reached" if unsent else "the connection broke"
+        raise _unavailable(f"cannot {doing}: {why}", cause, error) from None
+
+
+def _unavailable(message: str, cause: str, error: Exception) -> TransportError:
+    ours = TransportError(message, cause=cause)
+    ours.unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return ours
