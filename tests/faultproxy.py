@@ -55,7 +55,7 @@ class FaultProxy:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._closing = False
+        self._closing = threading.Event()
         scheme = "https" if tls else "http"
         self.url = f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
         self.requests: list[str] = []
@@ -74,7 +74,7 @@ class FaultProxy:
 
     def close(self) -> None:
         """Stop listening and wait for what is under way."""
-        self._closing = True
+        self._closing.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -83,7 +83,7 @@ class FaultProxy:
             thread.join(5)
 
     def _accept(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 client, _ = self._socket.accept()
             except OSError:
@@ -119,7 +119,7 @@ class FaultProxy:
 
     def _handle(self, client: socket.socket, head: bytes, rest: bytes, fault: Fault | None) -> None:
         if fault and fault.stall:
-            time.sleep(fault.stall)
+            self._closing.wait(fault.stall)
         if fault and fault.early and fault.status is not None:
             client.sendall(_answer(fault))
             time.sleep(0.2)  # the client still sends; closing now would turn this into a reset

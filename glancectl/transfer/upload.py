@@ -1,6 +1,7 @@
 """Payload in: a source becomes the data of an image, verified against what Glance stored."""
 
 import contextlib
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 
@@ -86,16 +87,33 @@ def _remove(glance: Glance, record: Mapping[str, object], error: BaseException) 
     if isinstance(error, Interrupted):
         glance.rest.hurry()
     try:
-        if record.get("protected"):
-            lift = [{"op": "replace", "path": "/protected", "value": False}]
-            glance.patch_image(image_id, lift, repeatable=True)
-        glance.delete_image(image_id)
+        _delete(glance, record)
         error.add_note(f"the record it had made was removed ({image_id})")
     except NotFoundError:
         pass
     except (GlancectlError, Interrupted) as failure:
         why = failure.sentence() if isinstance(failure, GlancectlError) else "interrupted again"
         error.add_note(f"record {image_id} was left behind: {why}")
+
+
+def _delete(glance: Glance, record: Mapping[str, object]) -> None:
+    """Delete a record, its protection lifted first.
+
+    More than once if need be: ending a broken upload, Glance writes the record back as it was
+    when the upload began, protection included.
+    """
+    image_id = str(record["id"])
+    lift = [{"op": "replace", "path": "/protected", "value": False}]
+    for pause in (0.5, 1.5, None):  # seconds
+        try:
+            if record.get("protected"):
+                glance.patch_image(image_id, lift, repeatable=True)
+            glance.delete_image(image_id)
+            return
+        except RefusedError as error:
+            if error.status != 403 or pause is None:
+                raise
+            time.sleep(pause)
 
 
 def ready(record: Image) -> Image:
