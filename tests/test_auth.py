@@ -78,6 +78,25 @@ def test_a_cloud_of_clouds_yaml_with_secure_yaml(
     assert [Path(file).name for file in sources["files"]] == ["clouds.yaml", "secure.yaml"]
 
 
+def test_a_cloud_may_have_a_profile_and_regions(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor = {
+        "auth": {"auth_url": project.env["OS_AUTH_URL"]},
+        "regions": ["Elsewhere", "RegionOne"],
+    }
+    Path("clouds-public.yaml").write_text(yaml.safe_dump({"public-clouds": {"vendor": vendor}}))
+    auth = {key: project.env[f"OS_{key.upper()}"] for key in ("username", "password")}
+    auth |= {"project_name": project.name, "user_domain_name": "Default"}
+    auth |= {"project_domain_name": "Default"}
+    cloud = {"profile": "vendor", "auth": auth}
+    Path("clouds.yaml").write_text(yaml.safe_dump({"clouds": {"mine": cloud}}))
+    without_variables(monkeypatch, project)
+    run("--cloud", "mine", "--region", "RegionOne", "image", "list")
+    result = run("--cloud", "mine", "image", "list", code=4)
+    assert "regions that have one: RegionOne" in result.err
+
+
 def test_the_sandbox_is_built_in_while_it_runs(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,14 +123,14 @@ def view(
     return View(format=chosen, columns=tuple(columns or ()), quiet=quiet, color=ctx.obj.color)
 
 
-def pair(text: str) -> tuple[str, str]:
-    """Split ``K=V``; the value may hold more equals signs.
+def pair(option: str, text: str) -> tuple[str, str]:
+    """Split the ``K=V`` given to ``option``; the value may hold more equals signs.
 
     Raises typer.BadParameter without an equals sign or with an empty key, which Glance would take.
     """
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise typer.BadParameter(f"expected KEY=VALUE, got {text!r}")
+        raise typer.BadParameter(f"expected KEY=VALUE, got {text!r}", param_hint=option)
     return key, value
 
 
@@ -140,7 +140,7 @@ def properties(pairs: Sequence[str] | None, file: str | None) -> dict[str, str]:
     ``K=@FILE`` takes the value from a file without its last newline, ``K=@@x`` is the text ``@x``.
     """
     found = _properties_file(file) if file else {}
-    for key, value in map(pair, pairs or ()):
+    for key, value in (pair("--property", text) for text in pairs or ()):
         if value.startswith("@@"):
             found[key] = value[1:]
         elif value.startswith("@"):
@@ -178,25 +178,30 @@ def read_text(path: str) -> str:
         raise RefusedError(f"{path} is not UTF-8 text", cause=str(error)) from None
 
 
-def size(text: str | None) -> int | None:
-    """Return bytes from ``512``, ``10M`` or ``2GiB``; suffixes are powers of 1024."""
+def size(option: str, text: str | None) -> int | None:
+    """Return bytes from the ``512``, ``10M`` or ``2GiB`` given to ``option``, powers of 1024.
+
+    Raises typer.BadParameter.
+    """
     if text is None:
         return None
     found = re.fullmatch(r"(\d+)\s*([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not found:
-        raise typer.BadParameter(f"expected a size like 512, 10M or 2GiB, got {text!r}")
+        example = "expected a size like 512, 10M or 2GiB"
+        raise typer.BadParameter(f"{example}, got {text!r}", param_hint=option)
     factor: int = 1024 ** " KMGTP".index(found[2].upper() or " ")
     return int(found[1]) * factor
 
 
-def date(text: str | None) -> "datetime | None":
-    """Return the moment that an option names. Raises typer.BadParameter."""
+def date(option: str, text: str | None) -> "datetime | None":
+    """Return the moment given to ``option``. Raises typer.BadParameter."""
     from glancectl.query import parse_date
 
     try:
         return parse_date(text) if text is not None else None
     except ValueError:
-        raise typer.BadParameter(f"expected a date like 2026-01-31, got {text!r}") from None
+        example = "expected a date like 2026-01-31"
+        raise typer.BadParameter(f"{example}, got {text!r}", param_hint=option) from None
 
 
 def headers(lines: Sequence[str] | None) -> dict[str, str]:
@@ -205,7 +210,8 @@ def headers(lines: Sequence[str] | None) -> dict[str, str]:
     for line in lines or ():
         key, colon, value = line.partition(":")
         if not colon or not key.strip() or "\n" in line or "\r" in line:
-            raise typer.BadParameter("expected a header like 'Accept: text/plain'")
+            example = "expected a header like 'Accept: text/plain'"
+            raise typer.BadParameter(example, param_hint="--header")
         result[key.strip()] = value.strip()
     return result
 
@@ -232,7 +238,7 @@ def open_payload(
 
     return open_source(
         spec,
-        size=size(size_text),
+        size=size("--size", size_text),
         headers=headers(header_lines),
         timeout=ctx.obj.settings["timeout"],
         allow_empty=allow_empty,
