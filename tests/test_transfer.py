@@ -167,7 +167,7 @@ def test_download_makes_a_safe_name(project: Project, raw: Path, name: str, file
     run("image", "delete", image_id)
 
 
-def test_download_into_a_directory_and_to_a_device(project: Project, raw: Path) -> None:
+def test_download_into_a_directory(project: Project, raw: Path) -> None:
     uploaded(raw, "--disk-format", "raw")
     Path("dir").mkdir()
     assert run("image", "download", "x", "dir", "-q").out == "dir/x.raw\n"
@@ -198,6 +198,17 @@ def test_another_file_is_not_replaced_without_overwrite(project: Project, raw: P
     assert Path("out").read_text() == "mine"
     run("image", "download", "x", "out", "--overwrite")
     assert sha512(Path("out")) == sha512(raw)
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["plain", "overwrite"])
+def test_what_is_no_regular_file_is_never_replaced(
+    project: Project, raw: Path, overwrite: list[str]
+) -> None:
+    uploaded(raw, "--disk-format", "raw")
+    os.mkfifo("pipe")
+    result = run("image", "download", "x", "pipe", *overwrite, code=1)
+    assert "pipe is no regular file" in result.err
+    assert Path("pipe").is_fifo()
 
 
 # sources that are no image

@@ -72,8 +72,9 @@ def to_stream(
     Raises IntegrityError after the fact: a reader of a pipe has the bytes already.
     """
     with _file_errors("standard output"):
-        _receive(glance, record, out, progress, verify=verify)
+        digest = _receive(glance, record, out, progress, verify=verify)
         out.flush()
+    progress.done(digest)
 
 
 def to_file(
@@ -103,20 +104,24 @@ def to_file(
             try:
                 file.truncate(0)
                 _check_space(record, path.parent)
-                _receive(glance, record, file, progress, verify=verify)
+                digest = _receive(glance, record, file, progress, verify=verify)
                 file.flush()
                 os.fsync(file.fileno())
                 _publish(part, path, overwrite)
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
+    progress.done(digest)
     return _result(record, path, "downloaded")
 
 
 def _receive(
     glance: Glance, record: Image, out: BinaryIO, progress: Progress, *, verify: bool
-) -> None:
-    """Stream the data into ``out``, then compare size and digest with the record."""
+) -> str | None:
+    """Stream the data into ``out``, then compare size and digest with the record.
+
+    Returns the digest that holds, as ``algorithm:hex``; None when there was none to compare.
+    """
     expected = expected_digest(record) if verify else None
     progress.phase("downloading")
     received = 0
@@ -133,7 +138,7 @@ def _receive(
             _check_digest(record, expected, digests.results()[expected[0]])
         elif verify:
             progress.note("only the size was verified: the record has no digest")
-        progress.done(":".join(expected) if expected else None)
+        return ":".join(expected) if expected else None
 
 
 def _check_size(record: Image, received: int) -> None:
@@ -170,7 +175,10 @@ def _already_there(record: Image, path: Path, overwrite: bool) -> bool:
     same_size = path.is_file() and path.stat().st_size == record.get("size")
     if same_size and expected and file_digest(path, expected[0]) == expected[1]:
         return True
-    if overwrite and not path.is_dir():
+    if not (path.is_file() or path.is_symlink()):
+        # Renaming over a device or a pipe would destroy it, not write to it.
+        raise RefusedError(f"{path} is no regular file", hint="- writes the data to stdout")
+    if overwrite:
         return False
     raise RefusedError(f"{path} exists and is another file", hint="--overwrite replaces it")
 
