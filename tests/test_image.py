@@ -1,6 +1,8 @@
 """image list, show, create, delete: records, against the real Glance."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -363,6 +365,30 @@ def test_delete_protected_image_says_how_to_unprotect(project: Project) -> None:
     assert "is protected and cannot be deleted" in result.err
     assert "--unprotect" in result.err
     run("image", "delete", image_id, "--unprotect")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "left"), [(b"n", 1, True), (b"", 1, True), (b"y", 0, False)]
+)
+def test_delete_by_name_asks_on_a_terminal(
+    project: Project, answer: bytes, code: int, left: bool
+) -> None:
+    image_id = make("precious")
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "glancectl", "image", "delete"]
+    options = {"stdin": follower, "stdout": subprocess.PIPE, "stderr": follower}
+    with subprocess.Popen([*command, "precious"], **options) as process:
+        os.write(leader, answer + b"\n")
+        out, _ = process.communicate(timeout=30)
+    asked = os.read(leader, 4096).decode()
+    assert "Delete precious? [y/N]" in asked
+    assert (process.returncode, image_id.encode() in out) == (code, not left)
+    assert (image_id in run("image", "list", "-q").lines) is left
+    if left:
+        assert "not confirmed, nothing was changed" in asked
+        subprocess.run([*command, image_id], check=True, **(options | {"stdout": None}))
+    os.close(leader)
+    os.close(follower)
 
 
 def test_delete_reads_ids_or_rows_from_stdin(project: Project) -> None:

@@ -520,6 +520,27 @@ def test_a_signal_during_an_upload_removes_the_record(
     nothing_left()
 
 
+def test_a_second_signal_skips_the_clean_up_and_says_what_is_left(
+    project: Project, proxy: FaultProxy
+) -> None:
+    proxy.add("^DELETE", times=None, stall=20)
+    command = [*GLANCECTL, "image", "create", "x", "--file", "-", "--disk-format", "raw"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        process.stdin.write(os.urandom(3 << 20))
+        process.stdin.flush()
+        wait_for(lambda: proxy.count("^PUT .*/file") == 1)
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: proxy.count("^DELETE") == 1)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    [image_id] = run("image", "list", "-q").lines
+    assert process.returncode == 143
+    assert f"record {image_id} was left behind: interrupted again" in err.decode()
+
+
 def test_a_signal_during_a_download_leaves_no_file(
     project: Project, proxy: FaultProxy, raw: Path
 ) -> None:
