@@ -7,9 +7,12 @@ import threading
 
 def run() -> None:
     """Run the command line and end the process with its exit code."""
-    from glancectl.cli import main
+    try:
+        from glancectl.cli import main
 
-    code = main(sys.argv[1:])
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:  # before main() listens to signals
+        code = 130
     if threading.active_count() > 1:
         # A signal came while other threads wait for answers; Python would wait with them.
         sys.stdout.flush()

@@ -448,6 +448,17 @@ def test_a_refused_connection_is_exit_5(project: Project) -> None:
     assert "the service cannot be reached" in result.err
 
 
+def test_a_full_disk_behind_stdout_is_a_sentence(project: Project) -> None:
+    make("x")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "glancectl", "image", "list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "glancectl: error: the output cannot be written\n  cause: No space left on device\n",
+    )
+
+
 def test_the_reader_of_stdout_may_go_away(project: Project) -> None:
     for number in range(3):
         make(f"n{number}")

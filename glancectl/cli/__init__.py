@@ -1,5 +1,6 @@
 """The command line: the root of all commands, the global options, the one error boundary."""
 
+import errno
 import os
 import signal
 import sys
@@ -15,11 +16,20 @@ import typer.main
 from typer.exceptions import TyperException
 
 from glancectl import __version__
-from glancectl.errors import Exit, GlancectlError, Interrupted, UsageError, sentence
+from glancectl.errors import (
+    Exit,
+    GlancectlError,
+    Interrupted,
+    RefusedError,
+    UsageError,
+    sentence,
+)
 
 if TYPE_CHECKING:
     from glancectl.api import Glance
     from glancectl.transfer.progress import Progress
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk that stdout goes to
 
 # What other clients and habits call our verbs.
 SYNONYMS = {
@@ -232,6 +242,11 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         _abandon_stdout()
         return Exit.READER_GONE
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _abandon_stdout()
+        return _fail(RefusedError("the output cannot be written", cause=error.strerror), state)
     return Exit.OK
 
 
