@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import sys
 import tempfile
 import uuid
@@ -69,6 +70,14 @@ def run(*argv: object, code: int | None = 0, stdin: bytes = b"") -> Result:
         f"exit {result.code}, expected {code}\n{result.out}\n{result.err}"
     )
     return result
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_heard() -> None:
+    """Let no child inherit an ignored signal: CI may start us with nohup or in the background."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) == signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
