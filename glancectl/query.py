@@ -97,14 +97,5 @@ def images(
     return islice(passed, limit)
 
 
-def parse_date(text: str) -> datetime:
-    """Return the moment that an ISO 8601 date or time names, UTC when it names no zone.
-
-    Raises ValueError.
-    """
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
 def _iso(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""

@@ -278,9 +278,9 @@ def test_every_filter_finds_its_image_alone(project: Project) -> None:
     [
         (["--sort", "nope"], 1, "Invalid sort key"),
         (["--marker", MISSING], 1, "cannot list images"),
-        (["--created-after", "yesterday"], 2, "--created-after: expected a date"),
-        (["--size-min", "big"], 2, "--size-min: expected a size"),
-        (["--filter", "nope"], 2, "--filter: expected KEY=VALUE"),
+        (["--created-after", "yesterday"], 2, "'--created-after': expected a date"),
+        (["--size-min", "big"], 2, "'--size-min': expected a size"),
+        (["--filter", "nope"], 2, "'--filter': expected KEY=VALUE"),
         (["--property", "x_min=3"], 1, "cannot filter"),
         (["--limit", "-1"], 2, "--limit"),
     ],

@@ -1,6 +1,7 @@
 """Parsers of what users type, without a server."""
 
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,36 +23,44 @@ from glancectl.transfer.download import file_name
     ],
 )  # fmt: skip
 def test_sizes(text: str, size: int) -> None:
-    assert options.size("--size", text) == size
+    assert options.size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.5G", "G", "ten", "1X", "1G2"])
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected a size"):
-        options.size("--size", text)
+        options.size(text)
 
 
 @pytest.mark.parametrize(
     ("text", "pair"), [("a=b", ("a", "b")), ("a=", ("a", "")), ("a=b=c", ("a", "b=c"))]
 )
 def test_pairs(text: str, pair: tuple[str, str]) -> None:
-    assert options.pair("--property", text) == pair
+    assert options.pair(text) == pair
 
 
 @pytest.mark.parametrize("text", ["", "a", "=b"])
 def test_pairs_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected KEY=VALUE"):
-        options.pair("--property", text)
+        options.pair(text)
 
 
-def test_headers() -> None:
-    assert options.headers(["A: b", "C:d:e"]) == {"A": "b", "C": "d:e"}
+@pytest.mark.parametrize(("line", "pair"), [("A: b", ("A", "b")), ("C:d:e", ("C", "d:e"))])
+def test_headers(line: str, pair: tuple[str, str]) -> None:
+    assert options.header(line) == pair
 
 
 @pytest.mark.parametrize("line", ["", "a", ": b", "a: b\r\nc: d"])
 def test_headers_that_are_none(line: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected a header"):
-        options.headers([line])
+        options.header(line)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-05-01", "2026-05-01T02:00:00+02:00", "2026-05-01T00:00:00Z"]
+)
+def test_dates_are_utc_unless_they_say_otherwise(text: str) -> None:
+    assert options.date(text) == datetime(2026, 5, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

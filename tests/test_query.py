@@ -73,15 +73,3 @@ def test_one_bound_of_a_window_goes_to_glance(
 )
 def test_a_window_holds_from_its_start_to_before_its_end(moment: str, inside: bool) -> None:
     assert query.Window("created_at", MAY, JUNE).holds({"created_at": moment}) is inside
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-05-01", MAY),
-        ("2026-05-01T02:00:00+02:00", MAY),
-        ("2026-05-01T00:00:00Z", MAY),
-    ],
-)
-def test_dates_are_utc_unless_they_say_otherwise(text: str, moment: datetime) -> None:
-    assert query.parse_date(text) == moment

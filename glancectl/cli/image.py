@@ -1,13 +1,14 @@
 """glancectl image: records and their data."""
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from glancectl.cli import connect, new_app, progress_for
 from glancectl.cli.options import (
     AllowEmptyOpt,
+    BytesOpt,
     ChecksumOpt,
     ColumnsOpt,
     ContainerFormatOpt,
@@ -26,6 +27,7 @@ from glancectl.cli.options import (
     NoVerifyOpt,
     OwnerOpt,
     PropertiesFileOpt,
+    PropertyFilterOpt,
     PropertyOpt,
     ProtectedOpt,
     QuietOpt,
@@ -35,15 +37,12 @@ from glancectl.cli.options import (
     TagsOpt,
     VisibilityOpt,
     confirm,
-    date,
     given,
     may_ask,
     open_payload,
     pair,
-    parse_checksum,
     project,
     properties,
-    size,
     sniffed,
     targets,
     view,
@@ -83,7 +82,7 @@ def list_(
     owner: OwnerOpt = None,
     no_check: NoCheckOpt = False,
     tag: TagsOpt = None,
-    property_: PropertyOpt = None,
+    property_: PropertyFilterOpt = None,
     disk_format: DiskFormatOpt = None,
     container_format: ContainerFormatOpt = None,
     member_status: Annotated[
@@ -92,8 +91,8 @@ def list_(
     ] = None,
     hidden: Annotated[bool, typer.Option("--hidden", help="Hidden images only.")] = False,
     protected: ProtectedOpt = None,
-    size_min: Annotated[str | None, typer.Option(metavar="<size>", help="As in 10M.")] = None,
-    size_max: Annotated[str | None, typer.Option(metavar="<size>", help="As in 2G.")] = None,
+    size_min: BytesOpt = None,
+    size_max: BytesOpt = None,
     created_after: DateOpt = None,
     created_before: DateOpt = None,
     updated_after: DateOpt = None,
@@ -106,15 +105,17 @@ def list_(
         list[str] | None, typer.Option("--id", metavar="<id>", help="Repeatable.")
     ] = None,
     filter_: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="K=V", help="Passed to Glance as it is. Repeatable."),
+        list[Any] | None,
+        typer.Option(
+            "--filter", parser=pair, metavar="K=V", help="Passed to Glance as it is. Repeatable."
+        ),
     ] = None,
     sort: Annotated[
         str | None, typer.Option(metavar="key[:asc|desc],…", help="Order, by Glance.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="Images in all.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, metavar="N", help="Images in all.")] = None,
     marker: Annotated[str | None, typer.Option(metavar="<id>", help="Begin after it.")] = None,
-    page_size: Annotated[int, typer.Option(min=1, help="Images a request.")] = 1000,
+    page_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images a request.")] = 1000,
     long: Annotated[bool, typer.Option("--long", help="More columns.")] = False,
     output: FormatOpt = None,
     columns: ColumnsOpt = None,
@@ -135,32 +136,24 @@ def list_(
             member_status=member_status,
             os_hidden=hidden or None,
             protected=protected,
-            size_min=size("--size-min", size_min),
-            size_max=size("--size-max", size_max),
+            size_min=size_min,
+            size_max=size_max,
             checksum=checksum,
             os_hash_value=hash_,
             sort=sort,
         ),
         tags=tag or (),
         ids=id_ or (),
-        properties=[pair("--property", text) for text in property_ or ()],
-        raw=[pair("--filter", text) for text in filter_ or ()],
+        properties=property_ or (),
+        raw=filter_ or (),
     )
     images = query.images(
         glance,
         params,
         match=match,
         windows=[
-            query.Window(
-                "created_at",
-                date("--created-after", created_after),
-                date("--created-before", created_before),
-            ),
-            query.Window(
-                "updated_at",
-                date("--updated-after", updated_after),
-                date("--updated-before", updated_before),
-            ),
+            query.Window("created_at", created_after, created_before),
+            query.Window("updated_at", updated_after, updated_before),
         ],
         limit=limit,
         marker=marker,
@@ -209,7 +202,7 @@ def create(
     keep_on_failure: Annotated[
         bool, typer.Option("--keep-on-failure", help="Keep the record when its data fail.")
     ] = False,
-    size_: SizeOpt = None,
+    size: SizeOpt = None,
     checksum: ChecksumOpt = None,
     header: HeaderOpt = None,
     store: StoreOpt = None,
@@ -227,9 +220,8 @@ def create(
     from glancectl import render
     from glancectl.transfer import upload as upload_flow
 
-    if file is None and (size_ or checksum or header or store or allow_empty):
+    if file is None and (size is not None or checksum or header or store or allow_empty):
         raise UsageError("options about the data need the data", hint="--file SOURCE")
-    expected = parse_checksum(checksum)
     glance = connect(ctx)
     fields = {
         **properties(property_, properties_file),
@@ -250,7 +242,7 @@ def create(
     if file is None:
         record = upload_flow.reserve(glance, fields)
     else:
-        with open_payload(ctx, file, size_, header, allow_empty) as source:
+        with open_payload(ctx, file, size, header, allow_empty) as source:
             if not no_sniff:
                 fields |= sniffed(fields, source)
             with progress_for(ctx, name or source.name, source.size, quiet) as progress:
@@ -261,7 +253,7 @@ def create(
                     progress,
                     keep=keep_on_failure,
                     store=store,
-                    checksum=expected,
+                    checksum=checksum,
                     verify=not no_verify,
                 )
     render.record(record, view(ctx, output, columns, quiet))
@@ -272,7 +264,7 @@ def upload(
     ctx: typer.Context,
     image: ImageArg,
     source: SourceArg,
-    size_: SizeOpt = None,
+    size: SizeOpt = None,
     checksum: ChecksumOpt = None,
     header: HeaderOpt = None,
     store: StoreOpt = None,
@@ -290,9 +282,8 @@ def upload(
     from glancectl import render, resolve
     from glancectl.transfer import upload as upload_flow
 
-    expected = parse_checksum(checksum)
     glance = connect(ctx)
-    with open_payload(ctx, source, size_, header, allow_empty) as payload:
+    with open_payload(ctx, source, size, header, allow_empty) as payload:
         record = upload_flow.ready(resolve.image(glance, image))
         if not no_sniff and (missing := sniffed(record, payload)):
             operations = [
@@ -306,7 +297,7 @@ def upload(
                 payload,
                 progress,
                 store=store,
-                checksum=expected,
+                checksum=checksum,
                 verify=not no_verify,
             )
     render.record(record, view(ctx, output, columns, quiet))

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -10,15 +11,64 @@ import typer
 from glancectl.errors import RefusedError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from glancectl.auth import Login
     from glancectl.render import View
     from glancectl.transfer.digest import Checksum
     from glancectl.transfer.source import Source
 
+Pair = tuple[str, str]
 FormatName = Literal["table", "tsv", "json", "jsonl", "yaml", "csv", "value"]
 Visibility = Literal["private", "shared", "community", "public"]
+
+# Parsers of one value; Typer says which option a typer.BadParameter is about.
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Split ``K=V``; the value may hold more equals signs.
+
+    Raises typer.BadParameter without an equals sign or with an empty key, which Glance would take.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"expected KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def size(text: str) -> int:
+    """Return bytes from ``512``, ``10M`` or ``2GiB``; suffixes are powers of 1024."""
+    found = re.fullmatch(r"(\d+)\s*([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise typer.BadParameter(f"expected a size like 512, 10M or 2GiB, got {text!r}")
+    factor: int = 1024 ** " KMGTP".index(found[2].upper() or " ")
+    return int(found[1]) * factor
+
+
+def date(text: str) -> datetime:
+    """Return the moment that an ISO 8601 date or time names, UTC when it names no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a date like 2026-01-31, got {text!r}") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def header(line: str) -> tuple[str, str]:
+    """Split ``K: V``."""
+    key, colon, value = line.partition(":")
+    if not colon or not key.strip() or "\n" in line or "\r" in line:
+        raise typer.BadParameter("expected a header like 'Accept: text/plain'")
+    return key.strip(), value.strip()
+
+
+def checksum(text: str) -> "Checksum":
+    """Return the checksum that ``ALGO:HEX`` names."""
+    from glancectl.transfer.digest import parse_checksum
+
+    try:
+        return parse_checksum(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 ImageArg = Annotated[str, typer.Argument(metavar="<image>", help="UUID or exact name.")]
 ImagesArg = Annotated[
@@ -53,10 +103,18 @@ QuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only.")
 NoCheckOpt = Annotated[
     bool, typer.Option("--no-check", help="Do not ask Keystone whether a project exists.")
 ]
-JobsOpt = Annotated[int, typer.Option("--jobs", min=1, max=64, help="Images at once.")]
+JobsOpt = Annotated[int, typer.Option("--jobs", min=1, max=64, metavar="N", help="Images at once.")]
 
 DateOpt = Annotated[
-    str | None, typer.Option(metavar="<date>", help="ISO 8601, UTC unless it says otherwise.")
+    datetime | None,
+    typer.Option(parser=date, metavar="<date>", help="ISO 8601, UTC unless it says otherwise."),
+]
+BytesOpt = Annotated[
+    int | None, typer.Option(parser=size, metavar="<size>", help="Bytes, or as in 10M.")
+]
+PropertyFilterOpt = Annotated[
+    list[Any] | None,
+    typer.Option("--property", parser=pair, metavar="K=V", help="Exactly this value. Repeatable."),
 ]
 
 # Fields of a record.
@@ -84,9 +142,12 @@ OwnerOpt = Annotated[
 ]
 TagsOpt = Annotated[list[str] | None, typer.Option("--tag", metavar="<tag>", help="Repeatable.")]
 PropertyOpt = Annotated[
-    list[str] | None,
+    list[Any] | None,
     typer.Option(
-        "--property", metavar="K=V", help="Custom property; K=@FILE reads the value. Repeatable."
+        "--property",
+        parser=pair,
+        metavar="K=V",
+        help="Custom property; K=@FILE reads the value. Repeatable.",
     ),
 ]
 PropertiesFileOpt = Annotated[
@@ -96,14 +157,18 @@ PropertiesFileOpt = Annotated[
 
 # Sources of a payload.
 SizeOpt = Annotated[
-    str | None, typer.Option("--size", metavar="<bytes>", help="Bytes to come, as in 512M.")
+    int | None,
+    typer.Option("--size", parser=size, metavar="<size>", help="Bytes to come, as in 512M."),
 ]
 ChecksumOpt = Annotated[
-    str | None,
-    typer.Option("--checksum", metavar="ALGO:HEX", help="What the source must hash to."),
+    Any,
+    typer.Option(
+        "--checksum", parser=checksum, metavar="ALGO:HEX", help="What the source must hash to."
+    ),
 ]
 HeaderOpt = Annotated[
-    list[str] | None, typer.Option("--header", metavar="'K: V'", help="Sent to a URL source.")
+    list[Any] | None,
+    typer.Option("--header", parser=header, metavar="'K: V'", help="Sent to a URL source."),
 ]
 StoreOpt = Annotated[str | None, typer.Option("--store", metavar="<store>", help="Where to store.")]
 NoVerifyOpt = Annotated[
@@ -123,24 +188,13 @@ def view(
     return View(format=chosen, columns=tuple(columns or ()), quiet=quiet, color=ctx.obj.color)
 
 
-def pair(option: str, text: str) -> tuple[str, str]:
-    """Split the ``K=V`` given to ``option``; the value may hold more equals signs.
-
-    Raises typer.BadParameter without an equals sign or with an empty key, which Glance would take.
-    """
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise typer.BadParameter(f"expected KEY=VALUE, got {text!r}", param_hint=option)
-    return key, value
-
-
-def properties(pairs: Sequence[str] | None, file: str | None) -> dict[str, str]:
+def properties(pairs: Sequence[Pair] | None, file: str | None) -> dict[str, str]:
     """Return custom properties from a file and from ``K=V``, the latter winning.
 
     ``K=@FILE`` takes the value from a file without its last newline, ``K=@@x`` is the text ``@x``.
     """
     found = _properties_file(file) if file else {}
-    for key, value in (pair("--property", text) for text in pairs or ()):
+    for key, value in pairs or ():
         if value.startswith("@@"):
             found[key] = value[1:]
         elif value.startswith("@"):
@@ -178,59 +232,11 @@ def read_text(path: str) -> str:
         raise RefusedError(f"{path} is not UTF-8 text", cause=str(error)) from None
 
 
-def size(option: str, text: str | None) -> int | None:
-    """Return bytes from the ``512``, ``10M`` or ``2GiB`` given to ``option``, powers of 1024.
-
-    Raises typer.BadParameter.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+)\s*([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not found:
-        example = "expected a size like 512, 10M or 2GiB"
-        raise typer.BadParameter(f"{example}, got {text!r}", param_hint=option)
-    factor: int = 1024 ** " KMGTP".index(found[2].upper() or " ")
-    return int(found[1]) * factor
-
-
-def date(option: str, text: str | None) -> "datetime | None":
-    """Return the moment given to ``option``. Raises typer.BadParameter."""
-    from glancectl.query import parse_date
-
-    try:
-        return parse_date(text) if text is not None else None
-    except ValueError:
-        example = "expected a date like 2026-01-31"
-        raise typer.BadParameter(f"{example}, got {text!r}", param_hint=option) from None
-
-
-def headers(lines: Sequence[str] | None) -> dict[str, str]:
-    """Return the headers of ``'K: V'`` lines."""
-    result = {}
-    for line in lines or ():
-        key, colon, value = line.partition(":")
-        if not colon or not key.strip() or "\n" in line or "\r" in line:
-            example = "expected a header like 'Accept: text/plain'"
-            raise typer.BadParameter(example, param_hint="--header")
-        result[key.strip()] = value.strip()
-    return result
-
-
-def parse_checksum(text: str | None) -> "Checksum | None":
-    """Return the checksum that ``ALGO:HEX`` names. Raises typer.BadParameter."""
-    from glancectl.transfer import digest
-
-    try:
-        return digest.parse_checksum(text) if text is not None else None
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--checksum") from None
-
-
 def open_payload(
     ctx: typer.Context,
     spec: str,
-    size_text: str | None,
-    header_lines: Sequence[str] | None,
+    size: int | None,
+    headers: Sequence[Pair] | None,
     allow_empty: bool,
 ) -> "Source":
     """Open a SOURCE as the options say; nothing but its first bytes is read."""
@@ -238,8 +244,8 @@ def open_payload(
 
     return open_source(
         spec,
-        size=size("--size", size_text),
-        headers=headers(header_lines),
+        size=size,
+        headers=dict(headers or ()),
         timeout=ctx.obj.settings["timeout"],
         allow_empty=allow_empty,
     )

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from glancectl.errors import RefusedError
@@ -58,12 +57,7 @@ class Digests:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_failure: object) -> None:
         self.close()
 
     def update(self, chunk: bytes) -> None:
