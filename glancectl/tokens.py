@@ -9,7 +9,6 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,13 +92,6 @@ def forget(key: str) -> None:
     """Drop the cached login of ``key``, if there is one."""
     with contextlib.suppress(OSError):
         (directory() / f"{key}.json").unlink()
-
-
-def keys() -> Iterator[str]:
-    """Yield the keys of all cached logins, expired ones included."""
-    with contextlib.suppress(OSError):
-        for path in sorted(directory().glob("*.json")):
-            yield path.stem
 
 
 def _private(status: os.stat_result) -> bool:

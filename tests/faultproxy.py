@@ -23,10 +23,10 @@ class Fault:
     times: how many requests it hits; None: all. status, headers and body: answer that without
     asking Glance (``early``: before the request's body was read). cut: close after this many
     bytes of the answer's body. cut_request: close after this many bytes of the request's body.
-    flip: invert the answer's byte at this place. flip_in: change the one after these bytes.
+    flip: invert the answer's byte at this place. flip_in, flip_too: change the one after these.
     stall: seconds of silence before the answer. drop_length: send the answer without
     Content-Length. lose_answer: let Glance carry the request out, then close without its answer.
-    reset: close with RST instead of FIN.
+    carry_out: likewise, then answer with ``status``. reset: close with RST instead of FIN.
     """
 
     on: str
@@ -39,9 +39,11 @@ class Fault:
     cut_request: int | None = None
     flip: int | None = None
     flip_in: bytes = b""
+    flip_too: bytes = b""
     stall: float = 0.0
     drop_length: bool = False
     lose_answer: bool = False
+    carry_out: bool = False
     reset: bool = False
 
 
@@ -126,7 +128,7 @@ class FaultProxy:
             return
         with socket.create_connection(self._upstream, timeout=120) as server:
             limit = fault.cut_request if fault else None
-            if fault and fault.status is not None:
+            if fault and fault.status is not None and not fault.carry_out:
                 for _ in _body(client, head, rest):
                     pass
                 client.sendall(_answer(fault))
@@ -147,6 +149,9 @@ class FaultProxy:
         if fault and fault.lose_answer:
             _hang_up(client, fault)
             return
+        if fault and fault.carry_out:
+            client.sendall(_answer(fault))
+            return
         if fault and fault.drop_length:
             head = re.sub(rb"(?i)content-length: *\d+\r\n", b"", head)
         client.sendall(head)
@@ -155,9 +160,10 @@ class FaultProxy:
             if fault and fault.flip is not None and done <= fault.flip < done + len(rest):
                 place = fault.flip - done
                 rest = rest[:place] + bytes([rest[place] ^ 0xFF]) + rest[place + 1 :]
-            if fault and fault.flip_in and fault.flip_in in rest:
-                before, _, after = rest.partition(fault.flip_in)
-                rest = before + fault.flip_in + (b"1" if after[:1] != b"1" else b"2") + after[1:]
+            for mark in (fault.flip_in, fault.flip_too) if fault else ():
+                if mark and mark in rest:
+                    before, _, after = rest.partition(mark)
+                    rest = before + mark + (b"1" if after[:1] != b"1" else b"2") + after[1:]
             if fault and fault.cut is not None and done + len(rest) > fault.cut:
                 client.sendall(rest[: fault.cut - done])
                 _hang_up(client, fault)

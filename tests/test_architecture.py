@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "transfer.sniff": set(),
     "transfer.digest": set(),
     "transfer.progress": {"terminal"},
-    "transfer.upload": {"api", "transfer"},
+    "transfer.upload": {"answer", "api", "transfer"},
     "transfer.download": {"answer", "api", "terminal", "transfer"},
     "flows": {"api", "resolve", "query", "transfer"},
     "sandbox": {"clouds"},

@@ -106,6 +106,18 @@ def test_create_is_sent_again_when_its_answer_is_lost(project: Project, proxy: F
     assert run("image", "list", "-q").lines == [record["id"]]
 
 
+@pytest.mark.parametrize(
+    "fault", [{"lose_answer": True}, {"status": 504, "carry_out": True}], ids=["lost", "504"]
+)
+def test_create_leaves_no_record_when_its_answer_never_comes(
+    project: Project, proxy: FaultProxy, fault: dict[str, object]
+) -> None:
+    proxy.add("^POST /v2/images", times=None, **fault)
+    result = run("--retries", 0, "image", "create", "x", code=5)
+    assert "the record it had made was removed" in result.err
+    assert run("image", "list", "-q").out == ""
+
+
 # show and names
 
 

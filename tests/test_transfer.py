@@ -421,6 +421,26 @@ def test_what_was_stored_wrong_is_not_left_active(
     nothing_left()
 
 
+def test_a_cloud_that_hashes_otherwise_is_verified_by_reading_the_file_again(
+    project: Project, proxy: FaultProxy, raw: Path
+) -> None:
+    # Spoilt on its way back, os_hash_algo is no longer there: what remains is the MD5 checksum.
+    proxy.add("^GET /v2/images/", times=2, flip_in=b'"os_hash_')
+    run("image", "create", "x", "--file", raw, "--disk-format", "raw")
+    command = f"cat {raw} | {sys.executable} -m glancectl image create y --file - --disk-format raw"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert "only the size was verified: this cloud hashes with md5" in done.stderr
+
+
+def test_an_md5_that_differs_is_not_left_active(
+    project: Project, proxy: FaultProxy, raw: Path
+) -> None:
+    proxy.add("^GET /v2/images/", flip_in=b'"os_hash_', flip_too=b'"checksum": "')
+    result = run("image", "create", "x", "--file", raw, "--disk-format", "raw", code=6)
+    assert "md5 of what was sent" in result.err
+    nothing_left()
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
     [

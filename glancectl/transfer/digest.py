@@ -3,10 +3,10 @@
 import hashlib
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from glancectl.errors import RefusedError
 
@@ -143,6 +143,16 @@ def parse_checksum(text: str) -> Checksum:
     if not set(digits) <= set("0123456789abcdef"):
         raise ValueError(f"{digits!r} is not hexadecimal")
     return Checksum(algorithm, digits)
+
+
+def recorded(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return algorithm and hex digest that an image's record gives for its data, the best it has.
+
+    Clouds older than Glance 17 have the MD5 ``checksum`` alone; None when there is neither.
+    """
+    if record.get("os_hash_algo") and record.get("os_hash_value"):
+        return str(record["os_hash_algo"]), str(record["os_hash_value"])
+    return ("md5", str(record["checksum"])) if record.get("checksum") else None
 
 
 def file_digest(path: str | PathLike[str], algorithm: str) -> str:

@@ -18,7 +18,7 @@ from glancectl.answer import transport_errors
 from glancectl.api import Glance, Image
 from glancectl.errors import IntegrityError, RefusedError, UnavailableError
 from glancectl.terminal import human_size
-from glancectl.transfer.digest import Digests, file_digest, hashing
+from glancectl.transfer.digest import Digests, file_digest, hashing, recorded
 from glancectl.transfer.progress import Progress
 
 CHUNK = 1 << 20  # bytes
@@ -55,13 +55,6 @@ def file_name(record: Image) -> str:
     stem = name.removesuffix(suffix) if suffix else name
     cut = stem.encode("utf-8", "replace")[: NAME_MAX - len(suffix)].decode("utf-8", "ignore")
     return (cut.rstrip() or str(record["id"])) + suffix
-
-
-def expected_digest(record: Image) -> tuple[str, str] | None:
-    """Return the algorithm and hex digest that the record gives for its data, the best it has."""
-    if record.get("os_hash_algo") and record.get("os_hash_value"):
-        return str(record["os_hash_algo"]), str(record["os_hash_value"])
-    return ("md5", str(record["checksum"])) if record.get("checksum") else None
 
 
 def to_stream(
@@ -122,7 +115,7 @@ def _receive(
 
     Returns the digest that holds, as ``algorithm:hex``; None when there was none to compare.
     """
-    expected = expected_digest(record) if verify else None
+    expected = recorded(record) if verify else None
     progress.phase("downloading")
     received = 0
     with Digests([expected[0]] if expected else []) as digests:
@@ -171,7 +164,7 @@ def _already_there(record: Image, path: Path, overwrite: bool) -> bool:
     """
     if not os.path.lexists(path):
         return False
-    expected = expected_digest(record)
+    expected = recorded(record)
     same_size = path.is_file() and path.stat().st_size == record.get("size")
     if same_size and expected and file_digest(path, expected[0]) == expected[1]:
         return True
@@ -252,7 +245,7 @@ def _file_errors(path: str) -> Iterator[None]:
 
 
 def _result(record: Image, path: Path, status: str) -> dict[str, object]:
-    expected = expected_digest(record)
+    expected = recorded(record)
     return {
         "id": record["id"],
         "name": record.get("name"),

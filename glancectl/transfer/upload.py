@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 
+from glancectl.answer import TransportError
 from glancectl.api import Glance, Image
 from glancectl.errors import (
     GlancectlError,
@@ -12,8 +13,9 @@ from glancectl.errors import (
     Interrupted,
     NotFoundError,
     RefusedError,
+    UnavailableError,
 )
-from glancectl.transfer.digest import Checksum, Digests, hashing
+from glancectl.transfer.digest import Checksum, Digests, hashing, recorded
 from glancectl.transfer.progress import Progress
 from glancectl.transfer.source import Source
 
@@ -60,15 +62,17 @@ def reserve(glance: Glance, fields: Mapping[str, object]) -> Image:
 def _new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> Iterator[Image]:
     """Create a record and hand it out; when the block fails, delete it again unless ``keep``.
 
-    The id is made here, before the request: a signal between the request and its answer leaves
-    no record behind that nobody knows of. What became of the record is added to the error.
+    The id is made here, before the request: when no answer to it comes, for a signal or a fault,
+    no record is left that nobody knows of. What became of the record is added to the error.
     """
     image_id = str(fields.get("id") or uuid.uuid4())
     own_id = "id" not in fields
     try:
         record = glance.create_image({**fields, "id": image_id}, own_id=own_id)
-    except Interrupted as error:
-        if own_id:
+    except (UnavailableError, Interrupted) as error:
+        surely_none = isinstance(error, TransportError) and error.unsent
+        if own_id and not surely_none:
+            glance.rest.hurry()
             _remove(glance, {**fields, "id": image_id}, error)
         raise
     try:
@@ -199,16 +203,17 @@ def _verify(
 ) -> None:
     """Compare what Glance says it stored with what was sent; deactivate an image that differs."""
     problem = None
-    algorithm = record.get("os_hash_algo")
+    expected = recorded(record)
     if record.get("size") != sent:
         problem = f"{sent} bytes were sent, {record.get('size')} are stored"
-    elif algorithm is not None:
+    elif expected is None:
+        progress.note("only the size was verified: the record has no digest")
+    else:
+        algorithm, stored = expected
         if algorithm != LIKELY_HASH:
             digest = _digest_again(source, algorithm, progress)
-        if digest and record.get("os_hash_value") != digest:
-            problem = (
-                f"{algorithm} of what was sent: {digest}, stored: {record.get('os_hash_value')}"
-            )
+        if digest and digest != stored:
+            problem = f"{algorithm} of what was sent: {digest}, stored: {stored}"
     if problem is None:
         return
     error = IntegrityError(f"image {record['id']} is not what was sent", cause=problem)
