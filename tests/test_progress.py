@@ -86,9 +86,15 @@ class Screen:
 
 
 def draw(line: str) -> str:
+    """Return the line after all that was written over it; ESC [ K erases from there on."""
     cells: list[str] = []
     for part in line.split("\r"):
-        cells[: len(part)] = part
+        place = 0
+        for index, piece in enumerate(part.split("\x1b[K")):
+            if index > 0:
+                del cells[place:]
+            cells[place : place + len(piece)] = piece
+            place += len(piece)
     return "".join(cells).rstrip()
 
 
@@ -381,6 +387,15 @@ def test_bar_of_an_unknown_total_shows_no_percent_until_it_is_known() -> None:
         progress.total = 4 * MIB
         progress.phase("storing")
         assert made.lines[0].startswith("a: storing  75% |")
+
+
+def test_bar_is_gone_with_what_the_terminal_put_behind_it() -> None:
+    with screen() as made:
+        with Progress("a", 9, stream=made.stream) as progress:
+            progress.phase("uploading")
+            made.stream.write("^C")
+        made.stream.write("stopped\n")
+        assert made.lines == ["stopped", ""]
 
 
 def test_bar_is_gone_after_a_failure() -> None:

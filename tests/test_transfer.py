@@ -558,7 +558,10 @@ def test_a_second_signal_skips_the_clean_up_and_says_what_is_left(
         _, err = process.communicate(timeout=30)
     [image_id] = run("image", "list", "-q").lines
     assert process.returncode == 143
-    assert f"record {image_id} was left behind: interrupted again" in err.decode()
+    assert (
+        f"record {image_id} was left behind (interrupted again), "
+        f"to be removed with: glancectl image delete {image_id}"
+    ) in err.decode()
 
 
 def test_a_signal_during_a_download_leaves_no_file(

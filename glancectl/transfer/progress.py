@@ -364,7 +364,9 @@ class _Bar:
             self._bar.refresh()
 
     def done(self, digest: str | None) -> None:
-        self.close()
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
         algorithm, _, digits = (digest or "").partition(":")
         short = f"{algorithm}:{digits[:8]}…" if len(digits) > 8 else digest
         _write(self._stream, self._count.summary(short))
@@ -372,6 +374,9 @@ class _Bar:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+            if self._stream.isatty():
+                _write(self._stream, "\x1b[K")  # the ^C that the terminal put behind the bar
+            self._bar = None
 
     def _width(self) -> int:
         """Return how long the line may be: room is left for the terminal's own ``^C``."""

@@ -97,7 +97,10 @@ def _remove(glance: Glance, record: Mapping[str, object], error: BaseException) 
         pass
     except (GlancectlError, Interrupted) as failure:
         why = failure.sentence() if isinstance(failure, GlancectlError) else "interrupted again"
-        error.add_note(f"record {image_id} was left behind: {why}")
+        error.add_note(
+            f"record {image_id} was left behind ({why}), "
+            f"to be removed with: glancectl image delete {image_id}"
+        )
 
 
 def _delete(glance: Glance, record: Mapping[str, object]) -> None:
