@@ -133,7 +133,7 @@ class Glance:
         when the image has no data (Glance answers 204).
         """
         doing = f"download image {image_id}"
-        with self.rest.stream("GET", f"/v2/images/{image_id}/file", doing=doing) as response:
+        with self.rest.stream(f"/v2/images/{image_id}/file", doing=doing) as response:
             if response.status_code == 204:
                 raise RefusedError(
                     f"image {image_id} has no data yet",

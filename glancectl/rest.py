@@ -73,42 +73,26 @@ class Rest:
         Raises what ``check`` raises, and UnavailableError when the service cannot be reached.
         """
         content = None if body is None else json.dumps(body).encode()
-        with self.stream(
+        return self._answer(
             method,
             path,
-            doing=doing,
-            params=params,
-            content=content,
-            headers={"Accept": "application/json", **_json_type(content), **(headers or {})},
+            doing,
+            params,
+            content,
+            {"Accept": "application/json", **_json_type(content), **(headers or {})},
             repeatable=method in ("GET", "PUT", "DELETE") if repeatable is None else repeatable,
-        ) as response:
-            with transport_errors(doing):
-                response.read()
-            return response
+            read=True,
+        )
 
     @contextlib.contextmanager
-    def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        doing: str,
-        params: Params = (),
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = True,
-    ) -> Iterator[httpx.Response]:
-        """Send a request and hand out its checked answer with the body not read yet.
+    def stream(self, path: str, *, doing: str) -> Iterator[httpx.Response]:
+        """Send a GET and hand out its checked answer with the body not read yet.
 
         Tries again as ``request`` does until the headers of an answer arrive.
         """
-        response, failures = self._answer(method, path, doing, params, content, headers, repeatable)
+        response = self._answer("GET", path, doing, (), None, {}, repeatable=True, read=False)
         try:
-            check(response, doing)
             yield response
-        except GlancectlError as error:
-            error.retried = failures > 0
-            raise
         finally:
             response.close()
 
@@ -119,16 +103,22 @@ class Rest:
         doing: str,
         params: Params,
         content: bytes | None,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        *,
         repeatable: bool,
-    ) -> tuple[httpx.Response, int]:
-        """Send until an answer comes that is final; return it and how many tries failed before."""
+        read: bool,
+    ) -> httpx.Response:
+        """Send until an answer comes that is final, and return it checked.
+
+        read: the body belongs to the answer; when the connection breaks in it, that is one more
+        try that failed.
+        """
         failures = 0
         while True:
             may_retry = failures < self._settings.retries
             access = self.login.access
             try:
-                response = self._send(access, method, path, doing, params, content, headers or {})
+                response = self._send(access, method, path, doing, params, content, headers, read)
             except UnavailableError as error:
                 if not (may_retry and _retry_unsent(error, repeatable)):
                     raise
@@ -143,7 +133,8 @@ class Rest:
                 status = f"{response.status_code} {response.reason_phrase}"
                 self._pause(failures, doing, status, response.headers.get("Retry-After"))
             else:
-                return response, failures
+                _check(response, doing, retried=failures > 0)
+                return response
 
     def send_data(
         self, path: str, chunks: Iterable[bytes], *, doing: str, headers: Mapping[str, str]
@@ -215,6 +206,7 @@ class Rest:
         params: Params,
         content: bytes | None,
         headers: Mapping[str, str],
+        read: bool,
     ) -> httpx.Response:
         with transport_errors(doing):
             client = self._open(access)
@@ -226,6 +218,8 @@ class Rest:
                 headers={**access.headers, **_request_id(), **headers},
             )
             response = client.send(request, stream=True)
+            if read and response.is_success:  # of an error only the first part matters
+                response.read()
         _log_answer(response)
         return response
 
@@ -248,6 +242,16 @@ class Rest:
         tries = f"{attempt} of {self._settings.retries}"
         log.info("cannot %s (%s), retry %s in %.1f s", doing, why, tries, seconds)
         time.sleep(seconds)
+
+
+def _check(response: httpx.Response, doing: str, *, retried: bool) -> None:
+    """Do what ``check`` does, let go of a refused answer, and note whether it was asked before."""
+    try:
+        check(response, doing)
+    except GlancectlError as error:
+        response.close()
+        error.retried = retried
+        raise
 
 
 def _retry_unsent(error: UnavailableError, repeatable: bool) -> bool:

@@ -430,6 +430,18 @@ def test_a_service_that_recovers_is_waited_for(project: Project, proxy: FaultPro
 
 
 @pytest.mark.parametrize(
+    "fault", [{"cut": 20}, {"cut": 20, "reset": True}, {"lose_answer": True}, {"status": 502}]
+)
+def test_a_list_that_broke_off_once_is_fetched_again(
+    project: Project, proxy: FaultProxy, fault: dict[str, object]
+) -> None:
+    image_id = make("x")
+    proxy.add("^GET /v2/images", **fault)
+    assert run("image", "list", "-q").lines == [image_id]
+    assert proxy.count("^GET /v2/images") == 2
+
+
+@pytest.mark.parametrize(
     ("fault", "code", "words"),
     [
         ({"status": 503, "body": b"<html><body><h1>503 Busy</h1></body></html>"}, 5, "503 Busy"),
