@@ -36,13 +36,36 @@ def decode(response: httpx.Response) -> dict[str, Any]:
 
     Raises UnavailableError when it is something else: truncated, or from a proxy.
     """
-    try:
-        body = response.json()
-    except ValueError as error:
-        raise unusable(response, str(error)) from None
+    body = load(response)
     if not isinstance(body, dict):
         raise unusable(response, f"a JSON {type(body).__name__}")
     return body
+
+
+def decode_list(response: httpx.Response, key: str) -> list[dict[str, Any]]:
+    """Return the list of ``key`` in the JSON object that ``response`` carries.
+
+    Raises UnavailableError when there is none.
+    """
+    return as_list(response, decode(response).get(key), key)
+
+
+def as_list(response: httpx.Response, items: object, key: str) -> list[dict[str, Any]]:
+    """Return ``items``, a part of the body of ``response``, when it is a list.
+
+    Raises UnavailableError when it is something else. key: what it is a list of.
+    """
+    if not isinstance(items, list):
+        raise unusable(response, f"it has no list of {key}")
+    return items
+
+
+def load(response: httpx.Response) -> Any:
+    """Return the JSON that ``response`` carries. Raises UnavailableError when it has none."""
+    try:
+        return response.json()
+    except ValueError as error:
+        raise unusable(response, str(error)) from None
 
 
 def check(response: httpx.Response, doing: str) -> None:

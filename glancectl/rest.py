@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from glancectl import __version__, retry
-from glancectl.answer import TransportError, check, decode, transport_errors, unusable
+from glancectl.answer import TransportError, as_list, check, decode, transport_errors
 from glancectl.auth import Login
 from glancectl.errors import (
     GlancectlError,
@@ -186,9 +186,7 @@ class Rest:
             query = [*params, ("limit", str(size)), *([("marker", marker)] if marker else [])]
             response = self.request("GET", path, doing=doing, params=query)
             body = decode(response)
-            items = body.get(key)
-            if not isinstance(items, list):
-                raise unusable(response, f"it has no list of {key}")
+            items = as_list(response, body.get(key), key)
             yield from items
             if left is not None:
                 left -= len(items)

@@ -104,7 +104,9 @@ def test_up_answers_and_the_second_up_finds_it(
         methods = glance.get("info/import").json()["import-methods"]["value"]
         stores = glance.get("info/stores").json()["stores"]
     assert methods == ["glance-direct", "web-download", "copy-image", "glance-download"]
-    assert stores == [{"id": "fast", "default": "true"}, {"id": "slow"}]
+    assert stores == [
+        {"id": "fast", "default": "true"}, {"id": "slow"}, {"id": "web", "read-only": "true"},
+    ]  # fmt: skip
 
     assert secrets_that_others_may_read(state) == []
     passwords = own.load(state).passwords.values()  # type: ignore[union-attr] # it is up

@@ -20,6 +20,9 @@ from glancectl.sandbox.settings import (
 
 KEYS = ("fernet", "credential")
 RESERVED_STORES = ("os_glance_staging_store", "os_glance_tasks_store")
+# Read-only, for images that stay where they are on the web: Glance lets nobody add a location
+# (POST …/locations) unless there is an http store.
+WEB_STORE = "web"
 # The only worker there is. A name that outlives a change of ports: an image staged before it can
 # still be imported after, and the cache stays known. Nothing connects to it.
 WORKER_URL = "http://glance.sandbox.invalid"
@@ -133,7 +136,7 @@ def glance(state: Path, settings: Settings) -> Sections:
     return {
         "DEFAULT": {
             "use_stderr": True,
-            "enabled_backends": ",".join(f"{store}:file" for store in STORES),
+            "enabled_backends": ",".join([*(f"{s}:file" for s in STORES), f"{WEB_STORE}:http"]),
             "enabled_import_methods": "[glance-direct,web-download,copy-image,glance-download]",
             "worker_self_reference_url": WORKER_URL,
             "image_cache_driver": "centralized_db",
