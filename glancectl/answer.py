@@ -126,6 +126,8 @@ def _about_state(cause: str) -> bool:
 def _hint(status: int, cause: str, response: httpx.Response) -> str | None:
     if status == 403 and "protected" in cause.lower():
         return "--unprotect lifts the protection first"
+    if status == 403 and "tasks_api_access" in cause and response.request.method == "GET":
+        return "--image IMAGE needs no admin: it tells the tasks of that image"
     if status == 403 and "deactivated" in cause.lower():
         return "its owner can make it active again: glancectl image activate"
     if 300 <= status < 400:

@@ -82,13 +82,13 @@ class Glance:
         """Apply RFC 6902 operations to a record, all or none, and return the new record.
 
         repeatable: whether applying them twice gives the same; true of replace, and of add
-        where the key is a property.
+        where the key is a property. Removing a second time is a 409.
         """
         response = self.rest.request(
             "PATCH",
             f"/v2/images/{image_id}",
             doing=f"update image {image_id}",
-            body=list(operations),
+            body=operations,
             headers={"Content-Type": PATCH_TYPE},
             repeatable=repeatable,
         )
@@ -198,13 +198,9 @@ class Glance:
         path, doing = f"/v2/images/{image_id}/tasks", f"list the tasks of image {image_id}"
         return self._list(path, "tasks", doing)
 
-    def list_tasks(
-        self, params: Params = (), *, limit: int | None = None, marker: str | None = None
-    ) -> Iterator[Task]:
-        """Yield the tasks that match ``params``, at most ``limit``, after the one ``marker``."""
-        return self.rest.pages(
-            "/v2/tasks", "tasks", doing="list tasks", params=params, limit=limit, marker=marker
-        )
+    def list_tasks(self, params: Params = (), *, limit: int | None = None) -> Iterator[Task]:
+        """Yield the tasks that match ``params``, at most ``limit``, without their messages."""
+        return self.rest.pages("/v2/tasks", "tasks", doing="list tasks", params=params, limit=limit)
 
     def get_task(self, task_id: str) -> Task:
         """Return a task with its input, result and message."""

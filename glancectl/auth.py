@@ -90,17 +90,34 @@ def find_project(login: Login, project: str) -> str:
     """Return the id of ``project``, an id or a name, as Keystone knows it.
 
     Ordinary users may not look projects up; then the ones they belong to are searched, and an id
-    that is not among them is taken as it is. Raises NotFoundError for what does not exist,
-    RefusedError for a name that several projects have, AuthError for a name that cannot be looked
-    up.
+    that is not among them is taken as it is. Uses the token there is: no login for a lookup.
+    Raises NotFoundError for what does not exist, RefusedError for a name that several projects
+    have, AuthError for a name that cannot be looked up.
     """
     from keystoneauth1 import exceptions as ks
+
+    with _keystone_errors():
+        access = login.access
+        try:
+            return _find_project(access, project)
+        except ks.Unauthorized:  # a cached token that was revoked meanwhile
+            if not login.renew(access):
+                raise
+            return _find_project(login.access, project)
+
+
+def _find_project(access: Access, project: str) -> str:
+    from keystoneauth1 import exceptions as ks
+    from keystoneauth1.session import Session
+    from keystoneauth1.token_endpoint import Token
     from keystoneclient.v3.client import Client
 
-    if _ready_made(login.settings) is not None:
+    if access.token is None or access.auth_url is None:  # there is no Keystone to ask
         return _unchecked_project(project)
-    with _keystone_errors(), closing(clouds.cloud_region(login.settings).get_session()) as session:
-        keystone = Client(session=session, interface=login.settings.interface or "public")
+    plugin = Token(_identity_url(access.auth_url), access.token)
+    cert: Any = tuple(access.cert) if isinstance(access.cert, list) else access.cert
+    with closing(Session(plugin, verify=access.verify, cert=cert)) as session:
+        keystone = Client(session=session)
         try:
             return _one_project(project, _projects(keystone, project))
         except ks.Forbidden:
@@ -108,11 +125,16 @@ def find_project(login: Login, project: str) -> str:
     return _one_project(project, mine) if mine else _unchecked_project(project)
 
 
+def _identity_url(auth_url: str) -> str:
+    """Return the URL of the Identity API v3 below ``auth_url``, which may have its version."""
+    return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
+
+
 def _projects(keystone: Any, project: str) -> list[str]:
     """Return the ids of the projects that have this id or this name."""
     from keystoneauth1 import exceptions as ks
 
-    if _looks_like_project_id(project):
+    if looks_like_project_id(project):
         try:
             return [keystone.projects.get(project).id]
         except ks.NotFound:
@@ -134,7 +156,7 @@ def _one_project(project: str, ids: list[str]) -> str:
 
 
 def _unchecked_project(project: str) -> str:
-    if _looks_like_project_id(project):
+    if looks_like_project_id(project):
         return project
     raise AuthError(
         f"project names cannot be looked up with these credentials: {project!r}",
@@ -142,7 +164,7 @@ def _unchecked_project(project: str) -> str:
     )
 
 
-def _looks_like_project_id(text: str) -> bool:
+def looks_like_project_id(text: str) -> bool:
     """Tell whether ``text`` has the form of Keystone's ids: 32 hex digits, dashes or not."""
     digits = text.replace("-", "")
     return len(digits) == 32 and all(c in "0123456789abcdef" for c in digits.lower())
@@ -268,7 +290,7 @@ def _revoke(auth_url: str, token: str, verify: bool | str) -> None:
     session = Session(Token(auth_url, token=token), verify=verify)
     with _keystone_errors(), closing(session):
         session.delete(
-            f"{auth_url.rstrip('/').removesuffix('/v3')}/v3/auth/tokens",
+            f"{_identity_url(auth_url)}/auth/tokens",
             headers={"X-Auth-Token": token, "X-Subject-Token": token},
             authenticated=False,
         )

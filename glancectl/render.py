@@ -114,7 +114,7 @@ def _print_list(items: Iterator[Item], view: View, shown: Sequence[str]) -> None
 
 
 def record(item: Item, view: View, *, key: str = "id") -> None:
-    """Print one resource. key: the field that quiet prints.
+    """Print one resource. key: the field that quiet prints; of a list each item on a line.
 
     Raises UsageError, with nothing printed, when the user named a column that it does not have.
     """
@@ -122,7 +122,8 @@ def record(item: Item, view: View, *, key: str = "id") -> None:
     if unknown:
         raise UsageError(f"no column {unknown[0]!r}", hint=f"one of: {', '.join(item)}")
     if view.quiet:
-        _out(_line(item.get(key)))
+        value = item.get(key)
+        _out("".join(map(_line, value if isinstance(value, list) else [value])))
     else:
         _print_one(item, view)
     sys.stdout.flush()
@@ -243,7 +244,7 @@ def _warn_of_unknown(columns: Sequence[str], seen: set[str]) -> None:
         if known and name.casefold() not in known:
             near = difflib.get_close_matches(name.casefold(), known, n=1)
             instead = f"; did you mean {known[near[0]]!r}?" if near else ""
-            warning(f"no image has a column {name!r}{instead}")
+            warning(f"nothing listed has a column {name!r}{instead}")
 
 
 def _plain(value: object) -> str:

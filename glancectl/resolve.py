@@ -44,6 +44,19 @@ def by_id_or_name(
     return with_record(record)
 
 
+def by_id(glance: Glance, ref: str, with_id: Callable[[str], T]) -> T:
+    """Call ``with_id`` with the id of the image that ``ref``, a UUID or an exact name, names."""
+    return by_id_or_name(glance, ref, with_id, lambda record: with_id(str(record["id"])))
+
+
+def image_id(glance: Glance, ref: str) -> str:
+    """Return the id of the image that ``ref`` names.
+
+    A UUID that is the name of another image is taken for the id that it looks like.
+    """
+    return as_uuid(ref) or str(by_name(glance, ref)["id"])
+
+
 def as_uuid(ref: str) -> str | None:
     """Return ``ref`` in Glance's spelling when it is a UUID with dashes, else None.
 
@@ -116,3 +129,12 @@ def project(login: auth.Login, ref: str, *, check: bool) -> str:
     if not ref:
         raise UsageError("a project's name or id cannot be empty")
     return auth.find_project(login, ref) if check else ref
+
+
+def member(login: auth.Login, ref: str, *, check: bool) -> str:
+    """Return the id of a project that an image is shared with already, as ``project`` does.
+
+    What has the form of an id is not looked up: Glance knows its members, and one whose project
+    was deleted meanwhile must still be removable.
+    """
+    return project(login, ref, check=check and not auth.looks_like_project_id(ref))

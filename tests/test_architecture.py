@@ -20,7 +20,9 @@ ALLOWED: dict[str, set[str]] = {
     "rest": {"answer", "auth", "tokens", "retry"},
     "api": {"answer", "rest"},
     "query": {"api"},
+    "patch": set(),
     "resolve": {"api", "auth", "terminal"},
+    "watch": {"api", "resolve"},
     "render": {"terminal"},
     "transfer": set(),
     "transfer.source": {"transfer"},
@@ -30,11 +32,11 @@ ALLOWED: dict[str, set[str]] = {
     "transfer.progress": {"terminal"},
     "transfer.upload": {"answer", "api", "transfer"},
     "transfer.download": {"answer", "api", "terminal", "transfer"},
-    "flows": {"api", "resolve", "query", "transfer"},
+    "flows": {"api", "patch", "resolve", "query", "transfer", "watch"},
     "sandbox": {"clouds"},
     "cli": {
-        "api", "auth", "cli", "clouds", "flows", "query", "render", "resolve", "rest", "sandbox",
-        "terminal", "transfer",
+        "api", "auth", "cli", "clouds", "flows", "patch", "query", "render", "resolve", "rest",
+        "sandbox", "terminal", "transfer", "watch",
     },
 }  # fmt: skip
 ONLY_IN = {
@@ -44,6 +46,8 @@ ONLY_IN = {
     "tqdm": {"transfer.progress"},
     "keystoneauth1": {"auth"},
     "keystoneclient": {"auth"},
+    "jsonpatch": {"patch"},
+    "jsonpointer": {"patch"},
     "openstack": {"clouds", "auth"},  # auth: a name for type checkers only
 }
 MODULES = sorted(ROOT.rglob("*.py"))

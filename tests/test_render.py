@@ -253,8 +253,8 @@ def test_unknown_column_of_a_list_is_empty_and_warned_of(
 ) -> None:
     assert listed(NOBLE, how=view("tsv", "sise", "name", "zzz")) == "\tnoble\t\n"
     assert capsys.readouterr().err == (
-        "glancectl: warning: no image has a column 'sise'; did you mean 'size'?\n"
-        "glancectl: warning: no image has a column 'zzz'\n"
+        "glancectl: warning: nothing listed has a column 'sise'; did you mean 'size'?\n"
+        "glancectl: warning: nothing listed has a column 'zzz'\n"
     )
 
 

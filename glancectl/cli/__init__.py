@@ -322,9 +322,20 @@ def _abandon_stdout() -> None:
 
 
 def _register() -> None:
-    from glancectl.cli import auth, image, sandbox
+    from glancectl.cli import (
+        auth,
+        image,
+        image_data,  # noqa: F401 - adds its verbs to image.app
+        member,
+        sandbox,
+        tag,
+        task,
+    )
 
     app.add_typer(image.app, name="image")
+    app.add_typer(member.app, name="member")
+    app.add_typer(tag.app, name="tag")
+    app.add_typer(task.app, name="task")
     app.add_typer(auth.app, name="auth")
     app.add_typer(sandbox.app, name="sandbox")
 

@@ -1,7 +1,6 @@
-"""glancectl image: records and their data."""
+"""glancectl image: verbs on records. Those on data are in image_data.py."""
 
-import sys
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -32,26 +31,32 @@ from glancectl.cli.options import (
     ProtectedOpt,
     QuietOpt,
     SizeOpt,
-    SourceArg,
     StoreOpt,
     TagsOpt,
     VisibilityOpt,
     confirm,
     given,
+    json_input,
     may_ask,
+    notes,
     open_payload,
     pair,
     project,
     properties,
+    show_each,
     sniffed,
     targets,
     view,
 )
-from glancectl.errors import UsageError
+from glancectl.errors import GlancectlError, UsageError
+
+if TYPE_CHECKING:
+    from glancectl.render import View
 
 app = new_app("Create, upload, download and query images.")
 
 COLUMNS = ("id", "name", "status", "visibility", "size")
+DIFFERENCE_COLUMNS = ("id", "field", "old", "new")
 LONG_COLUMNS = (
     *COLUMNS,
     "disk_format",
@@ -259,88 +264,6 @@ def create(
     render.record(record, view(ctx, output, columns, quiet))
 
 
-@app.command(epilog="Example: xz -dc disk.raw.xz | glancectl image upload my-image -")
-def upload(
-    ctx: typer.Context,
-    image: ImageArg,
-    source: SourceArg,
-    size: SizeOpt = None,
-    checksum: ChecksumOpt = None,
-    header: HeaderOpt = None,
-    store: StoreOpt = None,
-    no_verify: NoVerifyOpt = False,
-    allow_empty: AllowEmptyOpt = False,
-    no_sniff: NoSniffOpt = False,
-    output: FormatOpt = None,
-    columns: ColumnsOpt = None,
-    quiet: QuietOpt = False,
-) -> None:
-    """Upload data into a reserved image.
-
-    After a failure the record is queued again, and running the command again is safe.
-    """
-    from glancectl import render, resolve
-    from glancectl.transfer import upload as upload_flow
-
-    glance = connect(ctx)
-    with open_payload(ctx, source, size, header, allow_empty) as payload:
-        record = upload_flow.ready(resolve.image(glance, image))
-        if not no_sniff and (missing := sniffed(record, payload)):
-            operations = [
-                {"op": "replace", "path": f"/{k}", "value": v} for k, v in missing.items()
-            ]
-            glance.patch_image(record["id"], operations, repeatable=True)
-        with progress_for(ctx, record.get("name") or image, payload.size, quiet) as progress:
-            record = upload_flow.upload(
-                glance,
-                record["id"],
-                payload,
-                progress,
-                store=store,
-                checksum=checksum,
-                verify=not no_verify,
-            )
-    render.record(record, view(ctx, output, columns, quiet))
-
-
-@app.command(epilog="Example: glancectl image download ubuntu-24.04 noble.qcow2")
-def download(
-    ctx: typer.Context,
-    image: ImageArg,
-    dest: Annotated[
-        str | None,
-        typer.Argument(metavar="[<dest>]", help="File or directory, - for stdout. Default: ./NAME"),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another file of that name.")
-    ] = False,
-    no_verify: NoVerifyOpt = False,
-    output: FormatOpt = None,
-    columns: ColumnsOpt = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the path only.")] = False,
-) -> None:
-    """Download an image's data into a file that appears only when it is whole and verified."""
-    from glancectl import render, resolve
-    from glancectl.transfer import download as download_flow
-
-    if dest == "-" and sys.stdout.isatty():
-        raise UsageError(
-            "image data would go to the terminal", hint="redirect stdout, or name a file"
-        )
-    glance = connect(ctx)
-    record = resolve.image(glance, image)
-    with progress_for(ctx, record.get("name") or image, record.get("size"), quiet) as progress:
-        if dest == "-":
-            out = sys.stdout.buffer
-            download_flow.to_stream(glance, record, out, progress, verify=not no_verify)
-            return
-        path = download_flow.target(record, dest)
-        result = download_flow.to_file(
-            glance, record, path, progress, overwrite=overwrite, verify=not no_verify
-        )
-    render.record(result, view(ctx, output, columns, quiet), key="path")
-
-
 @app.command(epilog="Example: glancectl image list --match 'ci-*' -q | glancectl image delete -")
 def delete(
     ctx: typer.Context,
@@ -361,7 +284,6 @@ def delete(
 
     Asks on a terminal when an image is named by its name, or more than one is.
     """
-    from glancectl import render
     from glancectl.flows import bulk
     from glancectl.flows.delete import delete_image
     from glancectl.resolve import as_uuid
@@ -370,12 +292,178 @@ def delete(
     if may_ask() and not yes and (len(named) > 1 or any(as_uuid(ref) is None for ref in named)):
         confirm(f"Delete {', '.join(named)}?")
     glance = connect(ctx)
-    done, failure = bulk.each(
+    outcome = bulk.each(
         named,
         lambda ref: delete_image(glance, ref, if_exists=if_exists, unprotect=unprotect),
         jobs=jobs,
     )
-    single = len(images) == 1 and images != ["-"]
-    render.results(done, view(ctx, output, columns, quiet), single=single)
+    show_each(images, outcome, view(ctx, output, columns, quiet))
+
+
+@app.command(
+    epilog="Example: glancectl image update web --name web-2 --property tier=gold --tag ci"
+)
+def update(
+    ctx: typer.Context,
+    images: ImagesArg,
+    name: Annotated[str | None, typer.Option(help="Any text.")] = None,
+    disk_format: DiskFormatOpt = None,
+    container_format: ContainerFormatOpt = None,
+    min_disk: MinDiskOpt = None,
+    min_ram: MinRamOpt = None,
+    visibility: VisibilityOpt = None,
+    protected: ProtectedOpt = None,
+    hidden: HiddenOpt = None,
+    owner: OwnerOpt = None,
+    no_check: NoCheckOpt = False,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="<tag>", help="Added. Repeatable.")
+    ] = None,
+    remove_tag: Annotated[
+        list[str] | None, typer.Option("--remove-tag", metavar="<tag>", help="Repeatable.")
+    ] = None,
+    property_: PropertyOpt = None,
+    properties_file: PropertiesFileOpt = None,
+    remove_property: Annotated[
+        list[str] | None, typer.Option("--remove-property", metavar="<key>", help="Repeatable.")
+    ] = None,
+    purge_properties: Annotated[
+        bool,
+        typer.Option("--purge-properties", help="Remove all properties that are not given here."),
+    ] = False,
+    patch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<file>|-|<json>", help="RFC 6902 operations, sent as they are, instead."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would change, change nothing.")
+    ] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="With --dry-run: exit 10 if anything would.")
+    ] = False,
+    jobs: JobsOpt = 8,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Change records: the same change to each image.
+
+    Only what differs is sent; nothing to change is exit 0 without a request.
+    """
+    from glancectl import patch as patches
+    from glancectl.flows import bulk
+    from glancectl.flows import update as update_flow
+
+    glance, note = connect(ctx), notes(ctx, quiet)
+    wanted = patches.Change(
+        fields=given(
+            name=name,
+            disk_format=disk_format,
+            container_format=container_format,
+            min_disk=min_disk,
+            min_ram=min_ram,
+            visibility=visibility,
+            protected=protected,
+            os_hidden=hidden,
+            owner=project(glance.rest.login, owner, no_check),
+        ),
+        properties=properties(property_, properties_file),
+        remove_properties=remove_property or (),
+        add_tags=tag or (),
+        remove_tags=remove_tag or (),
+        purge=purge_properties,
+    )
+    operations = None if patch is None else _patch_input(patch, images)
+    if operations is not None and wanted != patches.Change():
+        raise UsageError("--patch goes without other changes")
+    if exit_code and not dry_run:
+        raise UsageError("--exit-code goes with --dry-run")
+
+    def differences(record: dict[str, Any]) -> list[dict[str, object]]:
+        planned = patches.operations(record, wanted) if operations is None else operations
+        return patches.differences(record, planned)
+
+    def act(record: dict[str, Any]) -> dict[str, Any]:
+        if operations is not None:
+            return update_flow.send(glance, record, operations)
+        return update_flow.change(glance, record, wanted, note)
+
+    shown = view(ctx, output, columns, quiet)
+    if dry_run:
+        found = bulk.each_image(glance, targets(images), differences, jobs=jobs)
+        _show_differences(*found, shown, exit_code)
+    else:
+        outcome = bulk.each_image(glance, targets(images), act, jobs=jobs)
+        show_each(images, outcome, shown, columns=COLUMNS)
+
+
+def _patch_input(text: str, images: list[str]) -> Any:
+    """Return the JSON of ``--patch``: the argument itself, a file's, or stdin's."""
+    if text == "-" and "-" in images:
+        raise UsageError("stdin cannot hold both the images and the patch")
+    is_json = text.lstrip().startswith(("[", "{"))
+    return json_input(text if is_json or text.startswith(("@", "-")) else f"@{text}")
+
+
+def _show_differences(
+    found: list[list[dict[str, object]]],
+    failure: GlancectlError | None,
+    shown: "View",
+    exit_code: bool,
+) -> None:
+    """Print what would change in which image; raise what went wrong, or DiffersError if asked."""
+    from glancectl import render
+    from glancectl.errors import DiffersError
+
+    render.records([row for rows in found for row in rows], shown, columns=DIFFERENCE_COLUMNS)
     if failure is not None:
         raise failure
+    changed = sum(map(bool, found))
+    if exit_code and changed:
+        raise DiffersError(f"{changed} of {len(found)} images would change")
+
+
+@app.command(epilog="Example: glancectl image activate ubuntu-24.04")
+def activate(
+    ctx: typer.Context,
+    images: ImagesArg,
+    jobs: JobsOpt = 8,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Make the data of deactivated images readable again."""
+    from glancectl.flows import activation, bulk
+
+    glance, note = connect(ctx), notes(ctx, quiet)
+    outcome = bulk.each_image(
+        glance,
+        targets(images),
+        lambda record: activation.activate(glance, record, note),
+        jobs=jobs,
+    )
+    show_each(images, outcome, view(ctx, output, columns, quiet), columns=COLUMNS)
+
+
+@app.command(epilog="Example: glancectl image deactivate ubuntu-24.04")
+def deactivate(
+    ctx: typer.Context,
+    images: ImagesArg,
+    jobs: JobsOpt = 8,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Make the data of images unreadable for all but admins; the records stay."""
+    from glancectl.flows import activation, bulk
+
+    glance, note = connect(ctx), notes(ctx, quiet)
+    outcome = bulk.each_image(
+        glance,
+        targets(images),
+        lambda record: activation.deactivate(glance, record, note),
+        jobs=jobs,
+    )
+    show_each(images, outcome, view(ctx, output, columns, quiet), columns=COLUMNS)

@@ -1,14 +1,15 @@
 """Options and parsers that more than one command uses."""
 
+import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from glancectl.errors import RefusedError
+from glancectl.errors import GlancectlError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from glancectl.auth import Login
@@ -104,6 +105,14 @@ NoCheckOpt = Annotated[
     bool, typer.Option("--no-check", help="Do not ask Keystone whether a project exists.")
 ]
 JobsOpt = Annotated[int, typer.Option("--jobs", min=1, max=64, metavar="N", help="Images at once.")]
+WaitTimeoutOpt = Annotated[
+    float,
+    typer.Option("--timeout", min=0, metavar="SECONDS", help="How long to wait at most."),
+]
+IntervalOpt = Annotated[
+    float,
+    typer.Option("--interval", min=0.05, metavar="SECONDS", help="Pause between two looks."),
+]
 
 DateOpt = Annotated[
     datetime | None,
@@ -287,6 +296,56 @@ def targets(refs: Sequence[str]) -> list[str]:
         else:
             found.append(ref)
     return found
+
+
+def show_each(
+    refs: Sequence[str],
+    outcome: "tuple[Sequence[Mapping[str, object]], GlancectlError | None]",
+    view: "View",
+    *,
+    columns: Sequence[str] = ("id", "name", "status"),
+    key: str = "id",
+) -> None:
+    """Print what became of the targets ``refs``, then raise what went wrong with the others.
+
+    outcome: as ``bulk.each`` returns it. One target named is printed as a record, else a list.
+    """
+    from glancectl import render
+
+    done, failure = outcome
+    single = len(refs) == 1 and refs[0] != "-"
+    render.results(done, view, single=single, columns=columns, key=key)
+    if failure is not None:
+        raise failure
+
+
+def notes(ctx: typer.Context, quiet: bool) -> Callable[[str], None]:
+    """Return what tells a note on stderr: as a line, or as an event under ``--progress json``."""
+    from glancectl import render
+
+    if quiet:
+        return lambda _: None
+    if ctx.obj.progress == "json":
+        return lambda text: render.note(json.dumps({"event": "note", "message": text}))
+    return render.note
+
+
+def json_input(text: str) -> Any:
+    """Return the JSON that ``text`` is, or that ``@FILE``, or stdin for ``-``, holds.
+
+    Raises UsageError when it is not JSON, RefusedError when the file cannot be read.
+    """
+    where = "the argument"
+    if text == "-":
+        if sys.stdin.isatty():
+            raise UsageError("stdin is a terminal, not JSON", hint="pipe the JSON in")
+        where, text = "stdin", sys.stdin.read()
+    elif text.startswith("@"):
+        where, text = text[1:], read_text(text[1:])
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{where} is not JSON", cause=str(error)) from None
 
 
 def given(**fields: Any) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """One verb over many targets: all tried, in parallel, each failure kept with its reason."""
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from glancectl import resolve
+from glancectl.api import Glance, Image
 from glancectl.errors import FailedTarget, GlancectlError, PartialError
 
 T = TypeVar("T")
@@ -28,7 +31,28 @@ def each(
     failures = [
         (target, error) for target, (_, error) in zip(unique, outcomes, strict=True) if error
     ]
-    return results, _summary(unique, failures)
+    return results, summary(unique, failures)
+
+
+def each_image(
+    glance: Glance, refs: Sequence[str], action: Callable[[Image], T | None], *, jobs: int
+) -> tuple[list[T], GlancectlError | None]:
+    """Do what ``each`` does, with the records of the images that ``refs`` name.
+
+    An image named twice, by its name and by its id, is done once as well.
+    """
+    begun: set[str] = set()
+    lock = threading.Lock()
+
+    def act(ref: str) -> T | None:
+        record = resolve.image(glance, ref)
+        with lock:
+            if record["id"] in begun:
+                return None
+            begun.add(record["id"])
+        return action(record)
+
+    return each(refs, act, jobs=jobs)
 
 
 def _outcome(
@@ -40,9 +64,10 @@ def _outcome(
         return None, error
 
 
-def _summary(
+def summary(
     targets: Sequence[str], failures: Sequence[tuple[str, GlancectlError]]
 ) -> GlancectlError | None:
+    """Return the one error that the failures of some of ``targets`` are, None without any."""
     if not failures:
         return None
     if len(targets) == 1:

@@ -29,6 +29,7 @@ NAME_WIDTH = 30  # columns of a bar's line that the target's name may take
 
 _KNOWN = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {rate_fmt} ETA {remaining}"
 _UNKNOWN = "{desc} {n_fmt} {rate_fmt} {elapsed}"
+_WAITING = "{desc} {elapsed}"
 
 
 class Mode(StrEnum):
@@ -57,6 +58,11 @@ class _Count:
         """Return the seconds since the first phase or chunk."""
         return 0.0 if self.began is None else self.clock() - self.began
 
+    @property
+    def is_wait(self) -> bool:
+        """Whether nothing has moved and nobody knows what will: others work, we wait."""
+        return self.total is None and self.bytes == 0
+
     def rate(self) -> int:
         """Return bytes per second, of those that were moved now."""
         elapsed = self.elapsed()
@@ -69,6 +75,8 @@ class _Count:
     def summary(self, digest: str | None) -> str:
         """Return the final line: bytes, seconds, rate and digest."""
         seconds, rate = self.elapsed(), human_size(self.rate())
+        if self.is_wait:
+            return self.line(f"done in {seconds:.1f} s")
         text = f"{human_size(self.bytes)} in {seconds:.1f} s, {rate}/s"
         return self.line(f"{text}, {digest}" if digest else text)
 
@@ -134,10 +142,12 @@ class Progress:
                 self._moved()
 
     def phase(self, name: str) -> None:
-        """Tell what happens from now on: ``uploading``, ``server is storing``, …"""
+        """Tell what happens from now on, or still: ``uploading``, ``server is storing``, …"""
         with self._lock:
             self._begin(name)
-            if self._display and name != self._count.phase:
+            if name == self._count.phase:
+                self._moved()  # nothing has, but time
+            elif self._display:
                 self._display.phase(name)
             self._count.phase = name
 
@@ -264,6 +274,8 @@ class _Plain:
 
     def _where(self) -> str:
         moved, total, rate = self._count.bytes, self._count.total, human_size(self._count.rate())
+        if self._count.is_wait:
+            return f"{self._count.phase}, {self._count.elapsed():.0f} s"
         if not total:
             return f"{human_size(moved)}, {rate}/s"
         return f"{moved * 100 // total}% of {human_size(total)}, {rate}/s"
@@ -326,7 +338,7 @@ class _Bar:
         self._bar = tqdm(
             total=self._count.total,
             desc=self._name(self._count.phase),
-            bar_format=_UNKNOWN if self._count.total is None else _KNOWN,
+            bar_format=self._format(),
             file=self._stream,
             unit="iB",
             unit_scale=True,
@@ -347,10 +359,11 @@ class _Bar:
         if bar is None:
             return
         bar.ncols = self._width()
-        if bar.total != count.total:
-            bar.total = count.total
-            bar.bar_format = _UNKNOWN if count.total is None else _KNOWN
-        if count.bytes < bar.n or count.kept != bar.initial:
+        bar.total = count.total
+        bar.bar_format = self._format()
+        if count.is_wait:
+            bar.refresh()
+        elif count.bytes < bar.n or count.kept != bar.initial:
             bar.reset()
             bar.n = bar.last_print_n = bar.initial = count.bytes  # initial: not in the rate
         else:
@@ -377,6 +390,11 @@ class _Bar:
             if self._stream.isatty():
                 _write(self._stream, "\x1b[K")  # the ^C that the terminal put behind the bar
             self._bar = None
+
+    def _format(self) -> str:
+        if self._count.is_wait:
+            return _WAITING
+        return _UNKNOWN if self._count.total is None else _KNOWN
 
     def _width(self) -> int:
         """Return how long the line may be: room is left for the terminal's own ``^C``."""

@@ -3,7 +3,9 @@
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from glancectl.answer import TransportError
 from glancectl.api import Glance, Image
@@ -22,6 +24,13 @@ from glancectl.transfer.source import Source
 # The default of Glance's hashing_algorithm. What a cloud uses is only known from the record after
 # the upload; one digest in a thread beside the socket is as much as the fastest disks allow.
 LIKELY_HASH = "sha512"
+
+
+class Sent(NamedTuple):
+    """What went over the wire: bytes, and their digest by LIKELY_HASH unless it was not wanted."""
+
+    size: int
+    digest: str | None
 
 
 def create(
@@ -150,20 +159,57 @@ def upload(
     stored with what was sent; an image that differs is deactivated.
     Raises IntegrityError on a mismatch, else what ``put_data`` and the source raise.
     """
+    progress.phase("uploading")
+    put = partial(glance.put_data, image_id, store=store)
+    sent = _send(put, source, progress, checksum=checksum, verify=verify)
+    progress.phase("verifying")
+    record = glance.get_image(image_id)
+    if verify:
+        check(glance, record, source, sent, progress)
+    progress.done(f"{LIKELY_HASH}:{sent.digest}" if sent.digest else None)
+    return record
+
+
+def stage(
+    glance: Glance,
+    image_id: str,
+    source: Source,
+    progress: Progress,
+    *,
+    checksum: Checksum | None,
+    verify: bool,
+) -> Sent:
+    """Send ``source`` to where an import takes it from, and return what was sent.
+
+    checksum: as for ``upload``. verify: hash it, so that ``check`` can compare after the import;
+    of staged data Glance tells the size at most.
+    """
+    progress.phase("staging")
+    put = partial(glance.stage_data, image_id)
+    return _send(put, source, progress, checksum=checksum, verify=verify)
+
+
+class _Put(Protocol):
+    def __call__(self, chunks: Iterable[bytes], *, size: int | None) -> None: ...
+
+
+def _send(
+    put: _Put,
+    source: Source,
+    progress: Progress,
+    *,
+    checksum: Checksum | None,
+    verify: bool,
+) -> Sent:
+    """Send ``source`` by ``put``, hashed on its way."""
     algorithms = {LIKELY_HASH} if verify else set()
     if checksum is not None:
         algorithms.add(checksum.algorithm)
     with Digests(algorithms) as digests:
-        progress.phase("uploading")
         chunks = _judged(hashing(source.chunks(), digests), digests, checksum)
         counted = _Counted(chunks, progress)
-        glance.put_data(image_id, counted, size=source.size, store=store)
-        progress.phase("verifying")
-        record = glance.get_image(image_id)
-        if verify:
-            _verify(glance, record, source, counted.sent, digests.results()[LIKELY_HASH], progress)
-        progress.done(f"{LIKELY_HASH}:{digests.results()[LIKELY_HASH]}" if verify else None)
-    return record
+        put(counted, size=source.size)
+        return Sent(counted.sent, digests.results()[LIKELY_HASH] if verify else None)
 
 
 class _Counted:
@@ -201,18 +247,20 @@ def _judged(
         yield held
 
 
-def _verify(
-    glance: Glance, record: Image, source: Source, sent: int, digest: str, progress: Progress
-) -> None:
-    """Compare what Glance says it stored with what was sent; deactivate an image that differs."""
+def check(glance: Glance, record: Image, source: Source, sent: Sent, progress: Progress) -> None:
+    """Compare what Glance says it stored with what was sent; deactivate an image that differs.
+
+    Raises IntegrityError when it does.
+    """
     problem = None
     expected = recorded(record)
-    if record.get("size") != sent:
-        problem = f"{sent} bytes were sent, {record.get('size')} are stored"
+    if record.get("size") != sent.size:
+        problem = f"{sent.size} bytes were sent, {record.get('size')} are stored"
     elif expected is None:
         progress.note("only the size was verified: the record has no digest")
     else:
         algorithm, stored = expected
+        digest = sent.digest
         if algorithm != LIKELY_HASH:
             digest = _digest_again(source, algorithm, progress)
         if digest and digest != stored:

@@ -1,0 +1,146 @@
+"""glancectl task: what Glance does in the background."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from glancectl.cli import connect, new_app, progress_for
+from glancectl.cli.options import (
+    ColumnsOpt,
+    FormatOpt,
+    IntervalOpt,
+    WaitTimeoutOpt,
+    json_input,
+    pair,
+    view,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from glancectl.api import Glance, Task
+
+app = new_app("List, show, create and await tasks: imports, mostly.")
+
+COLUMNS = ("id", "type", "status", "owner", "created_at", "updated_at")
+
+TaskArg = Annotated[str, typer.Argument(metavar="<task>", help="Its id.")]
+TaskQuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="Print task ids only.")]
+OfImageOpt = Annotated[
+    str | None,
+    typer.Option("--image", metavar="<image>", help="Whose task it is; then no admin is needed."),
+]
+
+
+@app.command(
+    "list", epilog="Example: glancectl task list --image ubuntu-24.04 -c status -c message"
+)
+def list_(
+    ctx: typer.Context,
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="<image>", help="Its tasks only; then no admin is needed."),
+    ] = None,
+    status: Annotated[
+        Literal["pending", "processing", "success", "failure"] | None,
+        typer.Option(help="Where it stands."),
+    ] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="import, api_image_import, location_import, …")
+    ] = None,
+    id_: Annotated[str | None, typer.Option("--id", metavar="<id>", help="Only this one.")] = None,
+    filter_: Annotated[
+        list[Any] | None,
+        typer.Option(
+            "--filter", parser=pair, metavar="K=V", help="A key has this value. Repeatable."
+        ),
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="key[:asc|desc],…", help="Default: newest first.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=0, metavar="N", help="Tasks in all.")] = None,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: TaskQuietOpt = False,
+) -> None:
+    """List the tasks of the cloud, or of one image.
+
+    Those of the cloud are for admins, and have no messages; of an image you see your own.
+    """
+    from glancectl import render, resolve
+    from glancectl.flows import tasks as task_flow
+
+    glance = connect(ctx)
+    named = [("status", status), ("type", type_), ("id", id_)]
+    filters = [(key, value) for key, value in named if value is not None] + (filter_ or [])
+    if image is None:
+        found = task_flow.tasks(glance, filters, sort=sort, limit=limit)
+    else:
+        image_id = resolve.image_id(glance, image)
+        found = task_flow.image_tasks(glance, image_id, filters, sort=sort, limit=limit)
+    render.records(found, view(ctx, output, columns, quiet), columns=COLUMNS)
+
+
+@app.command(epilog="Example: glancectl task show 9f7c… -c status -c message")
+def show(
+    ctx: typer.Context,
+    task: TaskArg,
+    image: OfImageOpt = None,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: TaskQuietOpt = False,
+) -> None:
+    """Show a task, its input, result and message."""
+    from glancectl import render
+
+    found = _reader(connect(ctx), task, image)()
+    render.record(found, view(ctx, output, columns, quiet))
+
+
+@app.command(epilog="Example: glancectl task create --type import --input @import.json")
+def create(
+    ctx: typer.Context,
+    type_: Annotated[str, typer.Option("--type", help="What Glance shall do: import.")],
+    input_: Annotated[
+        str, typer.Option("--input", metavar="<json>|@<file>|-", help="What the task needs.")
+    ],
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: TaskQuietOpt = False,
+) -> None:
+    """Create a task (admin). For imports, image import does more, and waits."""
+    from glancectl import render
+
+    created = connect(ctx).create_task(type_, json_input(input_))
+    render.record(created, view(ctx, output, columns, quiet))
+
+
+@app.command(epilog="Example: glancectl task wait 9f7c… --timeout 600")
+def wait(
+    ctx: typer.Context,
+    task: TaskArg,
+    image: OfImageOpt = None,
+    timeout: WaitTimeoutOpt = 3600.0,
+    interval: IntervalOpt = 2.0,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: TaskQuietOpt = False,
+) -> None:
+    """Wait until a task has ended; one that failed is exit 8, with its message."""
+    from glancectl import render, watch
+
+    get = _reader(connect(ctx), task, image)
+    with progress_for(ctx, f"task {task}", None, quiet) as progress:
+        ended = watch.task(get, task, timeout=timeout, interval=interval, say=progress.phase)
+    render.record(ended, view(ctx, output, columns, quiet))
+
+
+def _reader(glance: "Glance", task: str, image: str | None) -> "Callable[[], Task]":
+    """Return what reads a task anew each time it is called."""
+    from glancectl import resolve
+    from glancectl.flows import tasks as task_flow
+
+    if image is None:
+        return lambda: glance.get_task(task)
+    image_id = resolve.image_id(glance, image)
+    return lambda: task_flow.image_task(glance, image_id, task)
