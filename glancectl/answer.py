@@ -22,6 +22,9 @@ from glancectl.errors import (
 ERROR_BODY = 64 * 1024  # bytes read of an error's body; proxies send whole pages
 
 
+_NO_STORE = r"[Ss]tore( for identifier)? \S+ (is )?not (found|available)"  # Glance's words
+
+
 class TransportError(UnavailableError):
     """No answer came, so that another try may help.
 
@@ -99,6 +102,8 @@ def _meaning(status: int, cause: str) -> tuple[type[GlancectlError], str]:
             return AuthError, "not allowed with these credentials"
         case 404:
             return NotFoundError, "not found"
+        case 400 | 409 if re.search(_NO_STORE, cause):
+            return NotFoundError, "there is no such store"
         case 409:
             return RefusedError, "it conflicts with the present state"
         case 410:
@@ -119,20 +124,34 @@ def _meaning(status: int, cause: str) -> tuple[type[GlancectlError], str]:
 
 def _about_state(cause: str) -> bool:
     """Tell whether a 403 comes from the image or the key itself, not from the caller's rights."""
-    words = r"protected|status|deactivated|reserved|read-?only|only shared images"
+    words = (
+        "protected|status|deactivated|reserved|read-?only|only shared images|only store|"
+        "may not be removed|cannot set locations"
+    )
     return re.search(words, cause, re.IGNORECASE) is not None
 
 
+# What Glance says when it refuses, and what helps then.
+_HINTS = (
+    (403, "image .* is protected", "--unprotect lifts the protection first"),
+    (403, "deactivated", "its owner can make it active again: glancectl image activate"),
+    (409, "needs to be staged", "--file SOURCE, or first: glancectl image stage"),
+    (409, "_format' needs to be set", "glancectl image update IMAGE --disk-format …"),
+    (409, "active task|prior operation", "an import is under way: glancectl image wait"),
+    (400, _NO_STORE, "glancectl store list shows what there is"),
+    (409, _NO_STORE, "glancectl store list shows what there is"),
+)
+
+
 def _hint(status: int, cause: str, response: httpx.Response) -> str | None:
-    if status == 403 and "protected" in cause.lower():
-        return "--unprotect lifts the protection first"
-    if status == 403 and "tasks_api_access" in cause and response.request.method == "GET":
-        return "--image IMAGE needs no admin: it tells the tasks of that image"
-    if status == 403 and "deactivated" in cause.lower():
-        return "its owner can make it active again: glancectl image activate"
     if 300 <= status < 400:
         target = response.headers.get("Location")
         return f"--endpoint {target.split('?')[0]}" if target else "check --endpoint"
+    if "tasks_api_access" in cause and response.request.method == "GET":
+        return "--image IMAGE needs no admin: it tells the tasks of that image"
+    for code, words, hint in _HINTS:
+        if code == status and re.search(words, cause, re.IGNORECASE):
+            return hint
     return None
 
 

@@ -330,7 +330,16 @@ class Glance:
 
         Raises NotFoundError where caching is off.
         """
-        return decode(self.rest.request("GET", "/v2/cache", doing="list the image cache"))
+        try:
+            response = self.rest.request("GET", "/v2/cache", doing="list the image cache")
+        except NotFoundError as error:
+            raise NotFoundError(
+                "this cloud keeps no image cache",
+                cause=error.cause,
+                status=error.status,
+                request_id=error.request_id,
+            ) from None
+        return decode(response)
 
     def queue_for_cache(self, image_id: str) -> None:
         """Have an active image cached (admin)."""

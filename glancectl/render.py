@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,13 @@ Item = Mapping[str, object]
 
 # Where a single resource begins, for people and for the formats made of lines.
 FIRST = (
-    *("id", "name", "status", "visibility", "size", "disk_format", "container_format"),
+    *("id", "member_id", "image_id", "name", "type", "status"),
+    *("visibility", "size", "disk_format", "container_format"),
     *("min_disk", "min_ram", "protected", "os_hidden", "owner", "created_at", "updated_at", "tags"),
 )
 SIZES = ("size", "virtual_size")
 NUMBERS = (*SIZES, "min_disk", "min_ram", "hits", "images")
+EPOCHS = ("last_accessed", "last_modified")  # the image cache tells seconds since 1970
 FOLDABLE = ("name", "tags", "description")  # an id in pieces could not be copied
 NARROWEST = 12  # columns that a folded cell keeps
 ID_WIDTH = 36  # what is longer may fold, but for ids
@@ -95,14 +98,14 @@ def _print_list(items: Iterator[Item], view: View, shown: Sequence[str]) -> None
             _print_table(list(items), shown, view)
         case Format.TSV:
             for item in items:
-                _out("\t".join(_tsv(_get(item, name)) for name in shown) + "\n")
+                _out("\t".join(_tsv(_listed(item, name)) for name in shown) + "\n")
         case Format.VALUE:
             for item in items:
-                _out(_line(" ".join(_plain(_get(item, name)) for name in shown)))
+                _out(_line(" ".join(_plain(_listed(item, name)) for name in shown)))
         case Format.CSV:
             _out(_csv_row(shown))
             for item in items:
-                _out(_csv_row([_plain(_get(item, name)) for name in shown]))
+                _out(_csv_row([_plain(_listed(item, name)) for name in shown]))
         case Format.JSONL:
             for item in items:
                 _out(_json(_chosen(item, view.columns)) + "\n")
@@ -221,6 +224,14 @@ def _get(item: Item, name: str) -> object:
     return None if key is None else item[key]
 
 
+def _listed(item: Item, name: str) -> object:
+    """Return a value as lists show it: moments as ISO 8601, whatever the API has."""
+    value = _get(item, name)
+    if name.casefold() in EPOCHS and isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value
+
+
 def _chosen(item: Item, columns: Sequence[str]) -> dict[str, object]:
     """Return the item's own body, or only ``columns`` of it, null where it has none."""
     if not columns:
@@ -307,10 +318,15 @@ def _cell(column: str, value: object) -> str:
             return "-"
         case int() if column in SIZES:
             return human_size(value)
-        case str() if column.endswith("_at") and (date := _DATE.fullmatch(value)):
+        case str() if (column.endswith("_at") or column in EPOCHS) and (
+            date := _DATE.fullmatch(value)
+        ):
             return f"{date[1]} {date[2]}Z"
         case list() | tuple():
-            return ", ".join(map(_plain, value))
+            separator = "; " if any(isinstance(item, Mapping) for item in value) else ", "
+            return separator.join(_cell("", item) for item in value)
+        case Mapping():
+            return ", ".join(f"{key} {_cell('', item)}" for key, item in value.items())
         case _:
             return _plain(value)
 
@@ -337,7 +353,7 @@ def _print_table(items: Sequence[Item], shown: Sequence[str], view: View) -> Non
         return
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.header_style = ""
-    rows = [[_value(name.casefold(), _get(item, name)) for name in shown] for item in items]
+    rows = [[_value(name.casefold(), _listed(item, name)) for name in shown] for item in items]
     for index, name in enumerate(shown):
         head = _text(name, "bold")
         width = max(text.cell_len for text in (head, *(row[index] for row in rows)))

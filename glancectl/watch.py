@@ -105,19 +105,26 @@ def image_tasks(glance: Glance, image_id: str) -> list[Task]:
 
 
 def import_failure(record: Image, task: Task | None) -> FailedError:
-    """Return the error that a failed import is: why, what is left, and what to do about it."""
+    """Return the error that a failed import is: why, what is left, and what to do about it.
+
+    A location whose digest does not fit stays with the image, which says ``queued`` all the same.
+    """
     image_id, status = record["id"], record["status"]
-    if status == "queued":
+    delete = f"only deleting is left: glancectl image delete {image_id}"
+    if status == "queued" and record.get("stores"):
+        left, hint = "the image keeps a location that does not hold", delete
+    elif status == "queued":
         left = "the image is queued again"
-        hint = "correct what the cause says and import again, or: glancectl image upload"
+        hint = f"check what was to be imported, or: glancectl image upload {image_id} SOURCE"
     elif status in WITH_DATA:
-        left, hint = f"the image is {status} as before", "the cloud's operators can see the reason"
+        left, hint = f"the image is {status} as before", "the cloud's operators can see why"
     else:
-        left = f"the image stays {status} for good"
-        hint = f"only deleting is left: glancectl image delete {image_id}"
+        left, hint = f"the image stays {status} for good", delete
+    is_location = task is not None and task["type"] == "location_import"
+    what = "adding a location to" if is_location else "the import of"
     cause = task.get("message") if task else None
     return FailedError(
-        f"the import of image {image_id} failed; {left}",
+        f"{what} image {image_id} failed; {left}",
         cause=cause or "the cloud tells no reason",
         hint=hint,
     )

@@ -154,7 +154,7 @@ created_at        2026-11-23 12:03:04Z
 tags              lts, x86
 virtual_size      -
 os_distro         ubuntu
-stores            {"fast":"é"}
+stores            fast é
 """,
     "tsv": (
         "id\t2b1f6f0e-6f0e-4b1f-8f0e-2b1f6f0e6f0e\n"

@@ -31,19 +31,23 @@ if TYPE_CHECKING:
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk that stdout goes to
 
-# What other clients and habits call our verbs.
+# What other clients and habits call our verbs; of several the first that the group has.
 SYNONYMS = {
-    "save": "download",
-    "get": "show",
-    "set": "update",
-    "unset": "update --remove-property",
-    "reactivate": "activate",
-    "rm": "delete",
-    "remove": "delete",
-    "ls": "list",
-    "new": "create",
-    "put": "upload",
-    "stores": "store list",
+    "save": ("download",),
+    "get": ("show",),
+    "set": ("update",),
+    "unset": ("update --remove-property",),
+    "reactivate": ("activate",),
+    "rm": ("delete", "remove"),
+    "remove": ("delete",),
+    "delete": ("remove",),
+    "ls": ("list",),
+    "new": ("create", "add"),
+    "create": ("add",),
+    "put": ("upload",),
+    "stores": ("store list",),
+    "usage": ("info",),
+    "explain": ("info",),
 }
 
 
@@ -72,10 +76,9 @@ class Group(typer.core.TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command; an unknown one that another client has is answered with ours."""
-        ours = SYNONYMS.get(args[0])
-        known = args[0] in self.commands
-        if not known and ours is not None and ours.split()[0] in self.commands:
-            raise UsageError(f"no such command {args[0]!r}: did you mean {ours!r}?")
+        for ours in SYNONYMS.get(args[0], ()) if args[0] not in self.commands else ():
+            if ours.split()[0] in self.commands:
+                raise UsageError(f"no such command {args[0]!r}: did you mean {ours!r}?")
         return super().resolve_command(ctx, args)
 
 
@@ -324,18 +327,27 @@ def _abandon_stdout() -> None:
 def _register() -> None:
     from glancectl.cli import (
         auth,
+        cache,
         image,
         image_data,  # noqa: F401 - adds its verbs to image.app
+        image_import,  # noqa: F401 - as well
+        info,
+        locations,
         member,
         sandbox,
+        store,
         tag,
         task,
     )
 
+    image.app.add_typer(locations.app, name="locations")
     app.add_typer(image.app, name="image")
     app.add_typer(member.app, name="member")
     app.add_typer(tag.app, name="tag")
     app.add_typer(task.app, name="task")
+    app.add_typer(store.app, name="store")
+    app.add_typer(cache.app, name="cache")
+    app.command(epilog="Example: glancectl info -f json")(info.info)
     app.add_typer(auth.app, name="auth")
     app.add_typer(sandbox.app, name="sandbox")
 

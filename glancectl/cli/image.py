@@ -43,6 +43,7 @@ from glancectl.cli.options import (
     pair,
     project,
     properties,
+    require_source,
     show_each,
     sniffed,
     targets,
@@ -225,8 +226,7 @@ def create(
     from glancectl import render
     from glancectl.transfer import upload as upload_flow
 
-    if file is None and (size is not None or checksum or header or store or allow_empty):
-        raise UsageError("options about the data need the data", hint="--file SOURCE")
+    require_source(file, size, checksum, header, allow_empty, store)
     glance = connect(ctx)
     fields = {
         **properties(property_, properties_file),

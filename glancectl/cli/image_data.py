@@ -1,7 +1,7 @@
 """glancectl image: verbs on data."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,10 @@ from glancectl.cli.options import (
 )
 from glancectl.errors import UsageError
 
+if TYPE_CHECKING:
+    from glancectl.api import Glance, Image
+    from glancectl.transfer.source import Source
+
 
 @app.command(epilog="Example: xz -dc disk.raw.xz | glancectl image upload my-image -")
 def upload(
@@ -47,17 +51,12 @@ def upload(
 
     After a failure the record is queued again, and running the command again is safe.
     """
-    from glancectl import render, resolve
+    from glancectl import render
     from glancectl.transfer import upload as upload_flow
 
     glance = connect(ctx)
     with open_payload(ctx, source, size, header, allow_empty) as payload:
-        record = upload_flow.ready(resolve.image(glance, image))
-        if not no_sniff and (missing := sniffed(record, payload)):
-            operations = [
-                {"op": "replace", "path": f"/{k}", "value": v} for k, v in missing.items()
-            ]
-            glance.patch_image(record["id"], operations, repeatable=True)
+        record = ready_for(glance, image, payload, sniff=not no_sniff)
         with progress_for(ctx, record.get("name") or image, payload.size, quiet) as progress:
             record = upload_flow.upload(
                 glance,
@@ -67,6 +66,38 @@ def upload(
                 store=store,
                 checksum=checksum,
                 verify=not no_verify,
+            )
+    render.record(record, view(ctx, output, columns, quiet))
+
+
+@app.command(epilog="Example: glancectl image stage ubuntu-24.04 noble.qcow2")
+def stage(
+    ctx: typer.Context,
+    image: ImageArg,
+    source: SourceArg,
+    size: SizeOpt = None,
+    checksum: ChecksumOpt = None,
+    header: HeaderOpt = None,
+    no_verify: NoVerifyOpt = False,
+    allow_empty: AllowEmptyOpt = False,
+    no_sniff: NoSniffOpt = False,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Put data where image import --method glance-direct takes them from.
+
+    image import --file does both.
+    """
+    from glancectl import render
+    from glancectl.transfer import upload as upload_flow
+
+    glance = connect(ctx)
+    with open_payload(ctx, source, size, header, allow_empty) as payload:
+        record = ready_for(glance, image, payload, sniff=not no_sniff)
+        with progress_for(ctx, record.get("name") or image, payload.size, quiet) as progress:
+            record, _ = upload_flow.stage(
+                glance, record["id"], payload, progress, checksum=checksum, verify=not no_verify
             )
     render.record(record, view(ctx, output, columns, quiet))
 
@@ -107,3 +138,18 @@ def download(
             glance, record, path, progress, overwrite=overwrite, verify=not no_verify
         )
     render.record(result, view(ctx, output, columns, quiet), key="path")
+
+
+def ready_for(glance: "Glance", image: str, payload: "Source", *, sniff: bool) -> "Image":
+    """Return the record that is to take ``payload``, its ``disk_format`` filled in if missing.
+
+    Raises RefusedError when it takes no data, IntegrityError when the first bytes contradict it.
+    """
+    from glancectl import resolve
+    from glancectl.transfer import upload as upload_flow
+
+    record = upload_flow.ready(resolve.image(glance, image))
+    if not sniff or not (missing := sniffed(record, payload)):
+        return record
+    operations = [{"op": "replace", "path": f"/{k}", "value": v} for k, v in missing.items()]
+    return glance.patch_image(record["id"], operations, repeatable=True)

@@ -241,6 +241,19 @@ def read_text(path: str) -> str:
         raise RefusedError(f"{path} is not UTF-8 text", cause=str(error)) from None
 
 
+def require_source(
+    file: str | None,
+    size: int | None,
+    checksum: object,
+    headers: Sequence[Pair] | None,
+    allow_empty: bool,
+    store: str | None = None,
+) -> None:
+    """Raise UsageError for options about data where no data are given."""
+    if file is None and (size is not None or checksum or headers or store or allow_empty):
+        raise UsageError("options about the data need the data", hint="--file SOURCE")
+
+
 def open_payload(
     ctx: typer.Context,
     spec: str,

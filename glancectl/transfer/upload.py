@@ -133,13 +133,23 @@ def _delete(glance: Glance, record: Mapping[str, object]) -> None:
 
 
 def ready(record: Image) -> Image:
-    """Return ``record`` when it can take data. Raises RefusedError when it has some already."""
-    if record.get("status") != "queued":
+    """Return ``record`` when it can take data. Raises RefusedError when it has some already.
+
+    A queued record can have some: a location that did not hold. Glance would add new data to it,
+    call the image active, and hand out the old ones.
+    """
+    image_id, status = record["id"], record["status"]
+    if status == "queued" and record.get("stores"):
         raise RefusedError(
-            f"image {record['id']} takes no data: its status is {record.get('status')}",
-            hint="only a queued record takes data: glancectl image create makes one",
+            f"image {image_id} takes no data: a location that did not hold is left in it",
+            hint=f"glancectl image delete {image_id}, and make another",
         )
-    return record
+    if status == "queued":
+        return record
+    hint = "only a queued record takes data: glancectl image create makes one"
+    if status == "uploading":
+        hint = f"if it is staged: glancectl image import {image_id} --method glance-direct"
+    raise RefusedError(f"image {image_id} takes no data: its status is {status}", hint=hint)
 
 
 def upload(
@@ -178,15 +188,24 @@ def stage(
     *,
     checksum: Checksum | None,
     verify: bool,
-) -> Sent:
-    """Send ``source`` to where an import takes it from, and return what was sent.
+) -> tuple[Image, Sent]:
+    """Send ``source`` to where an import takes it from; return the record and what was sent.
 
     checksum: as for ``upload``. verify: hash it, so that ``check`` can compare after the import;
-    of staged data Glance tells the size at most.
+    of staged data Glance tells the size only. Raises IntegrityError when that differs.
     """
     progress.phase("staging")
     put = partial(glance.stage_data, image_id)
-    return _send(put, source, progress, checksum=checksum, verify=verify)
+    sent = _send(put, source, progress, checksum=checksum, verify=verify)
+    record = glance.get_image(image_id)
+    if verify and record.get("size") not in (None, sent.size):
+        raise IntegrityError(
+            f"what was staged for image {image_id} is not what was sent",
+            cause=f"{sent.size} bytes were sent, {record['size']} are staged",
+            hint=f"glancectl image delete {image_id}, and once more",
+        )
+    progress.done(f"{LIKELY_HASH}:{sent.digest}" if sent.digest else None)
+    return record, sent
 
 
 class _Put(Protocol):

@@ -1,0 +1,112 @@
+"""glancectl cache: what the API host that answers keeps at hand."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from glancectl.cli import connect, new_app
+from glancectl.cli.options import (
+    ColumnsOpt,
+    FormatOpt,
+    ImagesArg,
+    JobsOpt,
+    QuietOpt,
+    notes,
+    show_each,
+    targets,
+    view,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from glancectl.api import Glance
+
+app = new_app("See and steer the image cache (admin); each API host has its own.")
+
+COLUMNS = ("image_id", "state", "hits", "size", "last_accessed")
+
+
+@app.command("list", epilog="Example: glancectl cache list -f json")
+def list_(
+    ctx: typer.Context,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """List what is cached, and what is queued to be."""
+    from glancectl import render
+
+    found = connect(ctx).get_cache()
+    rows = [{**image, "state": "cached"} for image in found.get("cached_images", ())]
+    rows += [{"image_id": queued, "state": "queued"} for queued in found.get("queued_images", ())]
+    render.records(rows, view(ctx, output, columns, quiet), columns=COLUMNS, key="image_id")
+
+
+@app.command(epilog="Example: glancectl cache queue ubuntu-24.04 debian-13")
+def queue(
+    ctx: typer.Context,
+    images: ImagesArg,
+    jobs: JobsOpt = 8,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Have active images cached."""
+    from glancectl.flows import bulk
+
+    glance = connect(ctx)
+    outcome = bulk.each(
+        targets(images), lambda ref: _done(glance, ref, glance.queue_for_cache, "queued"), jobs=jobs
+    )
+    show_each(images, outcome, view(ctx, output, columns, quiet))
+
+
+@app.command(epilog="Example: glancectl cache delete ubuntu-24.04")
+def delete(
+    ctx: typer.Context,
+    images: ImagesArg,
+    jobs: JobsOpt = 8,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Drop images from the cache and its queue; the images themselves stay."""
+    from glancectl.flows import bulk
+
+    glance = connect(ctx)
+    outcome = bulk.each(
+        targets(images),
+        lambda ref: _done(glance, ref, glance.delete_from_cache, "deleted"),
+        jobs=jobs,
+    )
+    show_each(images, outcome, view(ctx, output, columns, quiet))
+
+
+@app.command(epilog="Example: glancectl cache clear --target queue")
+def clear(
+    ctx: typer.Context,
+    target: Annotated[
+        Literal["cache", "queue", "both"], typer.Option(help="What shall be empty.")
+    ] = "both",
+    output: FormatOpt = None,  # noqa: ARG001 - shapes the errors
+) -> None:
+    """Empty the cache, its queue, or both."""
+    connect(ctx).clear_cache(None if target == "both" else target)
+    emptied = "the cache and its queue are" if target == "both" else f"the {target} is"
+    notes(ctx, quiet=False)(f"{emptied} empty")
+
+
+def _done(
+    glance: "Glance", ref: str, act: "Callable[[str], None]", status: str
+) -> dict[str, object]:
+    """Call ``act`` with the id of an image, and return what became of it."""
+    from glancectl import resolve
+
+    def with_id(image_id: str, name: str | None = None) -> dict[str, object]:
+        act(image_id)
+        return {"id": image_id, "name": name, "status": status}
+
+    return resolve.by_id_or_name(
+        glance, ref, with_id, lambda record: with_id(record["id"], record.get("name"))
+    )

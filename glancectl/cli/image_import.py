@@ -1,0 +1,227 @@
+"""glancectl image: import, and waiting for what Glance does by itself."""
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glancectl.cli import connect, progress_for
+from glancectl.cli.image import COLUMNS, app
+from glancectl.cli.image_data import ready_for
+from glancectl.cli.options import (
+    AllowEmptyOpt,
+    ChecksumOpt,
+    ColumnsOpt,
+    FormatOpt,
+    HeaderOpt,
+    ImageArg,
+    ImagesArg,
+    IntervalOpt,
+    NoSniffOpt,
+    NoVerifyOpt,
+    QuietOpt,
+    SizeOpt,
+    WaitTimeoutOpt,
+    given,
+    notes,
+    open_payload,
+    require_source,
+    show_each,
+    targets,
+    view,
+)
+from glancectl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from glancectl.api import Glance, Image
+    from glancectl.cli.options import Pair
+    from glancectl.transfer.source import Source
+
+
+@app.command(
+    "import",
+    epilog="Example: glancectl image import web --method web-download --uri https://…/web.qcow2",
+)
+def import_(
+    ctx: typer.Context,
+    image: ImageArg,
+    method: Annotated[
+        str, typer.Option(help="glance-direct, web-download, copy-image, glance-download.")
+    ],
+    uri: Annotated[
+        str | None, typer.Option(metavar="URL", help="web-download: what Glance shall fetch.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option(metavar="<source>", help="glance-direct: stage this first.")
+    ] = None,
+    remote_region: Annotated[
+        str | None, typer.Option(metavar="<region>", help="glance-download: from this region.")
+    ] = None,
+    remote_image: Annotated[
+        str | None, typer.Option(metavar="<uuid>", help="glance-download: its id there.")
+    ] = None,
+    remote_interface: Annotated[
+        str | None, typer.Option(metavar="<interface>", help="glance-download: public, internal.")
+    ] = None,
+    store: Annotated[
+        list[str] | None, typer.Option("--store", metavar="<store>", help="Where to. Repeatable.")
+    ] = None,
+    all_stores: Annotated[bool, typer.Option("--all-stores", help="To all stores.")] = False,
+    allow_failure: Annotated[
+        bool, typer.Option("--allow-failure", help="Some of several stores may fail (exit 9).")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it ends.")] = True,
+    timeout: WaitTimeoutOpt = 3600.0,
+    interval: IntervalOpt = 2.0,
+    size: SizeOpt = None,
+    checksum: ChecksumOpt = None,
+    header: HeaderOpt = None,
+    no_verify: NoVerifyOpt = False,
+    allow_empty: AllowEmptyOpt = False,
+    no_sniff: NoSniffOpt = False,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Have Glance import data into a reserved image, or copy them to other stores.
+
+    Waits, and tells how the import ended, which the image's status does not. --no-wait prints
+    the task instead.
+    """
+    from glancectl import render
+    from glancectl.flows import imports
+
+    arguments = given(
+        name=method,
+        uri=uri,
+        glance_region=remote_region,
+        glance_image_id=remote_image,
+        glance_service_interface=remote_interface,
+    )
+    _require_fitting(arguments, file)
+    _require_stores(store, all_stores, allow_failure)
+    require_source(file, size, checksum, header, allow_empty)
+    glance, shown = connect(ctx), view(ctx, output, columns, quiet)
+    imports.require_method(glance, method)
+    note = notes(ctx, quiet)
+    stores = imports.Stores(store or (), all_stores, allow_failure)
+    body = imports.request(glance, arguments, stores, note)
+    with _payload(ctx, file, size, header, allow_empty) as payload:
+        record = _target(glance, image, payload, sniff=not no_sniff)
+        name, total = record.get("name") or image, payload.size if payload else None
+        with progress_for(ctx, name, total, quiet) as progress:
+            task, sent = imports.begin(
+                glance,
+                record["id"],
+                body,
+                payload,
+                progress,
+                checksum=checksum,
+                verify=not no_verify,
+            )
+        if task is None and method == "copy-image":
+            note("no task was started: all stores have the image already")
+        if not wait:
+            render.record(task or record, shown)
+            return
+        with progress_for(ctx, name, None, quiet) as progress:
+            done, failure = imports.finish(
+                glance, record["id"], task, timeout=timeout, interval=interval, say=progress.phase
+            )
+            if payload is not None and sent is not None and not no_verify:
+                imports.compare(glance, record, done, payload, sent, progress)
+    render.record(done, shown)
+    if failure is not None:
+        raise failure
+
+
+# What each method needs and may have.
+_ARGUMENTS = {
+    "web-download": {"uri": "--uri"},
+    "glance-download": {"glance_region": "--remote-region", "glance_image_id": "--remote-image"},
+}
+
+
+def _require_fitting(arguments: dict[str, str], file: str | None) -> None:
+    """Raise UsageError for arguments that the method lacks, or that belong to another one."""
+    method = arguments["name"]
+    needed = _ARGUMENTS.get(method, {})
+    if missing := [flag for key, flag in needed.items() if key not in arguments]:
+        raise UsageError(f"--method {method} needs {' and '.join(missing)}")
+    for other, flags in _ARGUMENTS.items():
+        for key, flag in flags.items():
+            if key in arguments and other != method:
+                raise UsageError(f"{flag} goes with --method {other}")
+    if "glance_service_interface" in arguments and method != "glance-download":
+        raise UsageError("--remote-interface goes with --method glance-download")
+    if file is not None and method != "glance-direct":
+        raise UsageError("--file goes with --method glance-direct")
+
+
+def _require_stores(store: list[str] | None, all_stores: bool, allow_failure: bool) -> None:
+    if store and all_stores:
+        raise UsageError("--store and --all-stores exclude each other")
+    if allow_failure and not (store or all_stores):
+        raise UsageError("--allow-failure goes with --store or --all-stores")
+
+
+@contextmanager
+def _payload(
+    ctx: typer.Context,
+    file: str | None,
+    size: int | None,
+    headers: "Sequence[Pair] | None",
+    allow_empty: bool,
+) -> "Iterator[Source | None]":
+    """Open what --file names, if anything."""
+    if file is None:
+        yield None
+        return
+    with open_payload(ctx, file, size, headers, allow_empty) as payload:
+        yield payload
+
+
+def _target(glance: "Glance", image: str, payload: "Source | None", *, sniff: bool) -> "Image":
+    """Return the record of the image, when it can take what is imported."""
+    from glancectl import resolve
+    from glancectl.transfer.upload import ready
+
+    if payload is not None:
+        return ready_for(glance, image, payload, sniff=sniff)
+    record = resolve.image(glance, image)
+    return ready(record) if record["status"] == "queued" else record
+
+
+@app.command(epilog="Example: glancectl image wait web-1 web-2 --for active --timeout 600")
+def wait(
+    ctx: typer.Context,
+    images: ImagesArg,
+    wanted: Annotated[
+        str, typer.Option("--for", metavar="<status>|deleted", help="What to wait for.")
+    ] = "active",
+    timeout: WaitTimeoutOpt = 3600.0,
+    interval: IntervalOpt = 2.0,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: QuietOpt = False,
+) -> None:
+    """Wait until images have a status, or are gone.
+
+    Exit 8 at once when that cannot come any more: deleted, or an import that failed.
+    """
+    from glancectl import watch
+    from glancectl.flows import bulk
+
+    glance, named = connect(ctx), targets(images)
+    what = named[0] if len(named) == 1 else f"{len(named)} images"
+    with progress_for(ctx, what, None, quiet) as progress:
+        outcome = bulk.each(
+            named,
+            lambda ref: watch.image(
+                glance, ref, wanted, timeout=timeout, interval=interval, say=progress.phase
+            ),
+            jobs=len(named),
+        )
+    show_each(images, outcome, view(ctx, output, columns, quiet), columns=COLUMNS)

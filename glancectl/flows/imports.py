@@ -1,0 +1,212 @@
+"""Imports: start one, and tell from its task, not from the image's status, how it ended."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from glancectl.api import Glance, Image, Task
+from glancectl.errors import (
+    Exit,
+    FailedError,
+    FailedTarget,
+    GlancectlError,
+    Interrupted,
+    NotFoundError,
+    PartialError,
+    RefusedError,
+)
+from glancectl.transfer import upload
+from glancectl.transfer.digest import Checksum
+from glancectl.transfer.progress import Progress
+from glancectl.transfer.source import Source
+from glancectl.transfer.upload import Sent
+from glancectl.watch import ENDED, Say, image_tasks, import_failure, progress_of, until
+
+Note = Callable[[str], None]
+
+
+def require_method(glance: Glance, method: str) -> None:
+    """Raise RefusedError when this cloud does not import by ``method``."""
+    methods = glance.import_methods()
+    if method not in methods:
+        raise RefusedError(
+            f"this cloud cannot import by {method!r}",
+            hint=f"it can by {', '.join(methods)}" if methods else "it has no imports at all",
+        )
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where an import shall go: to some stores, to all, or where the cloud puts images.
+
+    may_fail: what one store refuses does not undo the others.
+    """
+
+    some: Sequence[str] = ()
+    every: bool = False
+    may_fail: bool = False
+
+
+def request(
+    glance: Glance, method: Mapping[str, str], stores: Stores, note: Note
+) -> dict[str, object]:
+    """Return the body of an import. method: its name and arguments.
+
+    A cloud with a single store refuses some keys about stores and ignores others: there none is
+    sent, and ``note`` hears of it. Raises NotFoundError for a store that it cannot have.
+    """
+    body: dict[str, object] = {"method": dict(method)}
+    if not (stores.some or stores.every):
+        return body
+    found = glance.list_stores()
+    known = [store["id"] for store in found or ()]
+    for store in stores.some:
+        if store not in known:
+            names = f"there are {', '.join(known)}" if known else "there is one, without a name"
+            raise NotFoundError(f"this cloud has no store {store!r}", hint=names)
+    if found is None:
+        note("this cloud has a single store, so that all of them are one")
+        return body
+    body |= {"stores": list(stores.some)} if stores.some else {"all_stores": True}
+    if stores.may_fail:
+        body["all_stores_must_succeed"] = False
+    return body
+
+
+def begin(
+    glance: Glance,
+    image_id: str,
+    body: Mapping[str, object],
+    source: Source | None,
+    progress: Progress,
+    *,
+    checksum: Checksum | None,
+    verify: bool,
+) -> tuple[Task | None, Sent | None]:
+    """Stage ``source``, if there is one, and start the import; return its task and what was sent.
+
+    An import that cannot be started leaves the data staged, and the error says so. The task is
+    None when none can be seen (see ``start``).
+    """
+    post = partial(glance.import_image, image_id, body)
+    if source is None:
+        return start(glance, image_id, post), None
+    _, sent = upload.stage(glance, image_id, source, progress, checksum=checksum, verify=verify)
+    try:
+        return start(glance, image_id, post), sent
+    except (GlancectlError, Interrupted) as error:
+        error.add_note(
+            "its data stay staged, to be imported with: "
+            f"glancectl image import {image_id} --method glance-direct"
+        )
+        raise
+
+
+def compare(
+    glance: Glance, before: Image, after: Image, source: Source, sent: Sent, progress: Progress
+) -> None:
+    """Compare what was staged with what the import made of it.
+
+    Clouds may convert on import; such an image cannot be compared, which is told. Raises
+    IntegrityError for any other difference, the image being deactivated then.
+    """
+    if any(before.get(key) != after.get(key) for key in ("disk_format", "container_format")):
+        progress.note("not verified: the cloud converted the image on import")
+        return
+    upload.check(glance, after, source, sent, progress)
+
+
+def start(glance: Glance, image_id: str, post: Callable[[], None]) -> Task | None:
+    """Call ``post``, which has Glance start a task without telling its id, and return the task.
+
+    None when there is none to be seen: nothing was left to copy, or a Glance that does not tell
+    the tasks of an image.
+    """
+    known = {task["id"] for task in image_tasks(glance, image_id)}
+    post()
+    new = [task for task in image_tasks(glance, image_id) if task["id"] not in known]
+    return max(new, key=lambda task: str(task["created_at"]), default=None)
+
+
+def finish(
+    glance: Glance,
+    image_id: str,
+    task: Task | None,
+    *,
+    timeout: float,
+    interval: float,
+    say: Say,
+) -> tuple[Image, GlancectlError | None]:
+    """Wait until an import has ended; return the record, and what went wrong with some stores.
+
+    Raises FailedError when it failed or the image was deleted meanwhile, GaveUpError after
+    ``timeout`` seconds. interval: seconds between two looks.
+    """
+    goes_on = f"glancectl image wait {image_id} --for active"
+
+    def look() -> tuple[Image, Task | None] | None:
+        now = _task_now(glance, image_id, task)
+        if now is not None and now["status"] not in ENDED:
+            say(f"importing, {progress_of(now)}")
+            return None
+        record = _record(glance, image_id)
+        if now is None and "os_glance_import_task" in record:
+            say("importing")
+            return None
+        return record, now
+
+    try:
+        record, ended = until(
+            look,
+            timeout=timeout,
+            interval=interval,
+            waiting_for=f"the import of image {image_id}",
+            hint=f"it goes on: {goes_on}",
+        )
+    except Interrupted as error:
+        error.add_note(f"the import goes on: {goes_on}")
+        raise
+    failed = ended is not None and ended["status"] == "failure"
+    if failed or record["status"] != "active":
+        raise import_failure(record, ended)
+    return record, _failed_stores(record, ended)
+
+
+def _task_now(glance: Glance, image_id: str, task: Task | None) -> Task | None:
+    """Return ``task`` as it is now; None when it is not told any more."""
+    if task is None:
+        return None
+    return next((t for t in image_tasks(glance, image_id) if t["id"] == task["id"]), None)
+
+
+def _record(glance: Glance, image_id: str) -> Image:
+    try:
+        return glance.get_image(image_id)
+    except NotFoundError:
+        raise FailedError(f"image {image_id} was deleted while it was imported") from None
+
+
+def _failed_stores(record: Image, task: Task | None) -> GlancectlError | None:
+    """Return the error that stores without the image are, though the import succeeded.
+
+    The record may still name stores of an import before; the task tells which ones were meant.
+    """
+    failed = list(filter(None, str(record.get("os_glance_failed_import") or "").split(",")))
+    meant = ((task or {}).get("input") or {}).get("backend") or failed
+    failed = [store for store in failed if store in meant]
+    if not failed:
+        return None
+    targets: list[FailedTarget] = [
+        {
+            "target": store,
+            "exit": int(Exit.FAILED),
+            "message": "the store did not take the image",
+            "status": None,
+        }
+        for store in failed
+    ]
+    return PartialError(
+        f"image {record['id']} is not in {len(failed)} of {len(meant)} stores",
+        targets,
+        all_failed=len(failed) == len(meant),
+    )
