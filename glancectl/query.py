@@ -1,5 +1,6 @@
 """What a list of images is asked for: filters that Glance applies, and those applied here."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,10 +8,15 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from glancectl.api import Glance, Image
-from glancectl.errors import RefusedError
+from glancectl.errors import RefusedError, UsageError
 
 # Glance reads any other key that ends so as a range over a column it does not have: a 500.
 RANGES = ("size", "virtual_size", "min_ram", "min_disk")
+
+
+# Glance reads the last value of any other parameter that is given twice.
+REPEATABLE = ("tag", "sort_key", "sort_dir")
+OWN_OPTIONS = ("limit", "marker")  # pages are made with them
 
 
 def image_params(
@@ -25,7 +31,8 @@ def image_params(
 
     fields: Glance's own keys; a name is matched exactly. tags: all of them must be there.
     properties: custom properties, matched exactly. raw: passed as they are, operators included.
-    Raises RefusedError for a property that Glance would answer with a 500.
+    Raises RefusedError for a property that Glance would answer with a 500, UsageError for what
+    it would silently leave out.
     """
     params = [(key, _spelled(key, value)) for key, value in fields.items()]
     params += [("tag", tag) for tag in tags]
@@ -36,7 +43,20 @@ def image_params(
         if end in ("min", "max") and stem not in RANGES:
             raise RefusedError(f"Glance cannot filter on properties that end in _{end}: {key!r}")
         params.append((key, value))
-    return [*params, *raw]
+    params += raw
+    _require_once(params)
+    return params
+
+
+def _require_once(params: Sequence[tuple[str, str]]) -> None:
+    for key, times in Counter(key for key, _ in params).items():
+        if key in OWN_OPTIONS:
+            raise UsageError(f"{key!r} is no filter", hint=f"--{key}")
+        if times > 1 and key not in REPEATABLE:
+            raise UsageError(
+                f"two filters on {key!r}: Glance would apply the last one only",
+                hint="for dates: --created-after with --created-before, and the like",
+            )
 
 
 def _spelled(key: str, value: object) -> str:
@@ -71,6 +91,8 @@ def images(
     glance: Glance,
     params: Sequence[tuple[str, str]],
     *,
+    name: str | None = None,
+    tags: Sequence[str] = (),
     match: str | None = None,
     windows: Sequence[Window] = (),
     limit: int | None = None,
@@ -79,19 +101,20 @@ def images(
 ) -> Iterator[Image]:
     """Yield the images that pass all filters, at most ``limit`` of them, as pages arrive.
 
+    name, tags: what ``params`` ask for, compared again here: a database may ignore case.
     match: a glob that the name must match, case counting.
     """
     params = [*params, *(param for window in windows for param in window.param())]
-    here = match is not None or any(w.after and w.before for w in windows)
-    found = glance.list_images(
-        params, limit=None if here else limit, page_size=page_size, marker=marker
-    )
-    if not here:
-        return found
+    _require_once(params)
+    if limit is not None and match is None and not any(w.after and w.before for w in windows):
+        page_size = min(page_size, max(limit, 1))  # else more has to be read than is shown
+    found = glance.list_images(params, page_size=page_size, marker=marker)
     passed = (
         image
         for image in found
-        if (match is None or fnmatchcase(image.get("name") or "", match))
+        if (name is None or image.get("name") == name)
+        and set(tags) <= set(image["tags"])
+        and (match is None or fnmatchcase(image.get("name") or "", match))
         and all(window.holds(image) for window in windows)
     )
     return islice(passed, limit)

@@ -326,7 +326,9 @@ def _cell(column: str, value: object) -> str:
             separator = "; " if any(isinstance(item, Mapping) for item in value) else ", "
             return separator.join(_cell("", item) for item in value)
         case Mapping():
-            return ", ".join(f"{key} {_cell('', item)}" for key, item in value.items())
+            is_nested = any(isinstance(item, Mapping | list) for item in value.values())
+            separator = "; " if is_nested else ", "
+            return separator.join(f"{key} {_cell('', item)}" for key, item in value.items())
         case _:
             return _plain(value)
 

@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from faultproxy import FaultProxy
 
 from glancectl import sandbox as sandboxes
 from glancectl.cli import main
+from glancectl.sandbox.settings import REGION
 
 # Not glancectl's own way: no TLS context, which is most of what a request costs here.
 HTTP = httpx.Client(verify=False, timeout=30)
@@ -44,10 +48,12 @@ class Result:
         return json.loads(self.out)
 
 
-def run(*argv: object, code: int | None = 0, stdin: bytes = b"") -> Result:
+def run(
+    *argv: object, code: int | None = 0, stdin: bytes = b"", user: "Project | None" = None
+) -> Result:
     """Run ``glancectl ARGV`` through main() here; an exit code other than ``code`` fails.
 
-    code: None takes any.
+    code: None takes any. user: whose credentials to use, other than those in the environment.
     """
     with (
         tempfile.TemporaryFile() as out_file,
@@ -60,6 +66,8 @@ def run(*argv: object, code: int | None = 0, stdin: bytes = b"") -> Result:
         patch.setattr(sys, "stdin", io.TextIOWrapper(in_file, encoding="utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
+        for name, value in (user.env if user else {}).items():
+            patch.setenv(name, value)
         found = main([str(arg) for arg in argv])
         out.flush()
         out_file.seek(0)
@@ -185,6 +193,12 @@ def new_project(sandbox: Sandbox) -> Callable[..., Project]:
 
 
 @pytest.fixture
+def admin(sandbox: Sandbox) -> Project:
+    """A project whose user is an admin, of Glance and of Keystone: for ``run(…, user=admin)``."""
+    return Project(sandbox, "admin")
+
+
+@pytest.fixture
 def project(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project of this test's own; ``run`` is logged in to it."""
     made = Project(sandbox)
@@ -205,6 +219,105 @@ def proxy(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultPr
     monkeypatch.setenv("OS_ENDPOINT_OVERRIDE", made.url)
     yield made
     made.close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A web server on loopback: its URL, and the folder whose files it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+        thread.join(5)
+
+
+@pytest.fixture(scope="session")
+def plain_glance(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A second Glance beside the sandbox's, for the same users, as small clouds have it.
+
+    One store without a name, no image cache, and quotas by unified limits. Yields its URL.
+    """
+    from glancectl.sandbox import config, processes, template
+    from glancectl.sandbox.settings import load, make_private_folder, write_private
+
+    state = tmp_path_factory.mktemp("plain")
+    settings = load(sandbox.clouds_file.parent)
+    assert settings is not None
+    for folder in ("etc", "images", "staging", "logs", "locks", "tasks"):
+        make_private_folder(state / folder)
+    template.ensure_databases(state, print)
+    sections = config.glance(state, settings)
+    sections["DEFAULT"] |= {
+        "enabled_backends": "",
+        "node_staging_uri": f"file://{state / 'staging'}",
+        "use_keystone_limits": True,
+    }
+    for option in ("image_cache_driver", "image_cache_dir"):
+        del sections["DEFAULT"][option]
+    sections["glance_store"] = {
+        "stores": "file,http",
+        "default_store": "file",
+        "filesystem_store_datadir": state / "images",
+    }
+    sections["paste_deploy"] = {
+        "flavor": "keystone",
+        "config_file": state / "etc" / "glance-api-paste.ini",
+    }
+    login = sections["keystone_authtoken"]
+    sections["oslo_limit"] = {
+        **{key: login[key] for key in ("auth_type", "auth_url", "user_domain_name")},
+        "username": "admin",
+        "password": settings.passwords["admin"],
+        "system_scope": "all",
+        "endpoint_service_type": "image",
+        "endpoint_region_name": REGION,
+    }
+    write_private(state / "etc" / "glance-api.conf", config.ini(sections))
+    write_private(
+        state / "etc" / "glance-api-paste.ini",
+        config.PASTE.replace("+cachemanagement", "").replace(" cache cachemanage", ""),
+    )
+    with processes.listen(0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        processes.start(state, "glance", listener)
+    _register_limits(sandbox)
+    yield url
+    processes.stop(state)
+
+
+# What a project may have in the Glance of ``plain_glance``: MiB, MiB, images, uploads at once.
+LIMITS = {
+    "image_size_total": 100,
+    "image_stage_total": 100,
+    "image_count_total": 5,
+    "image_count_uploading": 5,
+}
+
+
+def _register_limits(sandbox: Sandbox) -> None:
+    """Make LIMITS the quota of every project; the sandbox's own Glance does not look at it."""
+    headers = {"X-Auth-Token": sandbox.admin_token}
+    found = HTTP.get(f"{sandbox.keystone}/services?type=image", headers=headers).json()["services"]
+    limits = [
+        {
+            "service_id": found[0]["id"],
+            "region_id": REGION,
+            "resource_name": name,
+            "default_limit": limit,
+        }
+        for name, limit in LIMITS.items()
+    ]
+    url = f"{sandbox.keystone}/registered_limits"
+    answer = HTTP.post(url, json={"registered_limits": limits}, headers=headers)
+    assert answer.status_code == 201, answer.text
 
 
 @pytest.fixture

@@ -156,6 +156,8 @@ def list_(
     images = query.images(
         glance,
         params,
+        name=name,
+        tags=tag or (),
         match=match,
         windows=[
             query.Window("created_at", created_after, created_before),

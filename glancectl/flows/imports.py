@@ -1,5 +1,6 @@
 """Imports: start one, and tell from its task, not from the image's status, how it ended."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,8 @@ from glancectl.transfer.upload import Sent
 from glancectl.watch import ENDED, Say, image_tasks, import_failure, progress_of, until
 
 Note = Callable[[str], None]
+
+LOCK_LINGERS = 5.0  # seconds that an image may stay locked after its task has ended
 
 
 def require_method(glance: Glance, method: str) -> None:
@@ -56,9 +59,12 @@ def request(
     sent, and ``note`` hears of it. Raises NotFoundError for a store that it cannot have.
     """
     body: dict[str, object] = {"method": dict(method)}
-    if not (stores.some or stores.every):
+    is_copy = method["name"] == "copy-image"
+    if not (stores.some or stores.every or is_copy):
         return body
     found = glance.list_stores()
+    if found is None and is_copy:  # Glance would answer with a 500
+        raise RefusedError("this cloud has a single store, so there is nowhere to copy to")
     known = [store["id"] for store in found or ()]
     for store in stores.some:
         if store not in known:
@@ -66,6 +72,8 @@ def request(
             raise NotFoundError(f"this cloud has no store {store!r}", hint=names)
     if found is None:
         note("this cloud has a single store, so that all of them are one")
+        return body
+    if not (stores.some or stores.every):
         return body
     body |= {"stores": list(stores.some)} if stores.some else {"all_stores": True}
     if stores.may_fail:
@@ -143,16 +151,22 @@ def finish(
     ``timeout`` seconds. interval: seconds between two looks.
     """
     goes_on = f"glancectl image wait {image_id} --for active"
+    locked_until = 0.0
 
     def look() -> tuple[Image, Task | None] | None:
+        nonlocal locked_until
         now = _task_now(glance, image_id, task)
         if now is not None and now["status"] not in ENDED:
             say(f"importing, {progress_of(now)}")
             return None
         record = _record(glance, image_id)
-        if now is None and "os_glance_import_task" in record:
-            say("importing")
-            return None
+        if "os_glance_import_task" in record:
+            # Without a task the lock is all there is to see. With one, it is about to go; until
+            # then the next import would be refused.
+            locked_until = locked_until or time.monotonic() + LOCK_LINGERS
+            if now is None or time.monotonic() < locked_until:
+                say("importing")
+                return None
         return record, now
 
     try:

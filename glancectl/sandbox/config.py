@@ -82,8 +82,8 @@ def write_services(state: Path, settings: Settings) -> None:
         make_private_folder(state / name)
     for name in KEYS:
         _ensure_keys(state / "keys" / name)
-    write_private(state / "etc" / "keystone.conf", _ini(keystone(state)))
-    write_private(state / "etc" / "glance-api.conf", _ini(glance(state, settings)))
+    write_private(state / "etc" / "keystone.conf", ini(keystone(state)))
+    write_private(state / "etc" / "glance-api.conf", ini(glance(state, settings)))
     write_private(state / "etc" / "glance-api-paste.ini", PASTE)
 
 
@@ -173,7 +173,7 @@ def _service_login(settings: Settings) -> dict[str, object]:
     }
 
 
-def _ini(sections: Sections) -> str:
+def ini(sections: Sections) -> str:
     """Return the text of a configuration file. No value has ``$``, which oslo would expand."""
     parser = configparser.RawConfigParser(default_section="")
     parser.read_dict(
