@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -237,6 +238,13 @@ def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         yield f"http://127.0.0.1:{server.server_port}", folder
         server.shutdown()
         thread.join(5)
+
+
+@pytest.fixture
+def stalled() -> Iterator[str]:
+    """The URL of a server that takes connections and says nothing until the test ends."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/stalled.raw"
 
 
 @pytest.fixture(scope="session")
