@@ -316,6 +316,62 @@ def test_pages_neither_lose_nor_double_with_two_tags(project: Project, proxy: Fa
     assert set(by_glob) <= both
 
 
+def test_every_filter_is_right_across_pages(project: Project) -> None:
+    for number in range(7):
+        make(
+            f"n{number}", "--disk-format", ("raw", "qcow2")[number % 2], "--tag", "all",
+            *(("--tag", "even") if number % 2 == 0 else ("--hidden",)), "--min-ram", number,
+            "--visibility", ("shared", "private")[number % 3 == 0],
+            "--property", f"mod={number % 3}",
+        )  # fmt: skip
+    filters: list[list[object]] = [
+        [], ["--hidden"], ["--tag", "even", "--tag", "all"], ["--tag", "all", "--tag", "even"],
+        ["--match", "n[0-4]"], ["--match", "n*", "--tag", "even"], ["--property", "mod=0"],
+        ["--visibility", "private"], ["--disk-format", "raw", "--status", "queued"],
+        ["--created-after", "2026-01-01", "--created-before", "2126-01-01"],
+        ["--filter", "name=in:n0,n2,n5"], ["--filter", "min_ram_min=2", "--tag", "all"],
+        ["--sort", "name:asc"], ["--sort", "disk_format:asc,name:desc"], ["--owner", project.id],
+        ["--filter", "sort_key=name", "--filter", "sort_key=id", "--filter", "sort_dir=asc"],
+    ]  # fmt: skip
+    for chosen in filters:
+        whole = run("image", "list", "-q", *chosen).lines
+        assert whole, chosen
+        assert run("image", "list", "-q", *chosen, "--page-size", 2).lines == whole, chosen
+        assert (
+            run("image", "list", "-q", *chosen, "--page-size", 1, "--limit", 3).lines == whole[:3]
+        )
+        rest = run("image", "list", "-q", *chosen, "--marker", whole[0], "--page-size", 2).lines
+        assert rest == whole[1:], chosen
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--property", "os=x", "--property", "os=y"], "two filters on 'os'"),
+        (["--name", "x", "--filter", "name=in:x,y"], "two filters on 'name'"),
+        (["--created-after", "2026-01-01", "--filter", "created_at=lt:2027-01-01"], "created_at"),
+        (["--filter", "limit=3"], "hint: --limit"),
+        (["--filter", "marker=x"], "hint: --marker"),
+    ],
+)
+def test_what_glance_would_silently_drop_is_refused(
+    project: Project, proxy: FaultProxy, argv: list[str], words: str
+) -> None:
+    assert words in run("image", "list", *argv, code=2).err
+    assert proxy.requests == []
+
+
+def test_a_limit_reads_no_more_than_it_shows(project: Project, proxy: FaultProxy) -> None:
+    for number in range(3):
+        make(f"n{number}", "--tag", "t")
+    proxy.requests.clear()
+    assert len(run("image", "list", "--tag", "t", "--limit", 2, "-q").lines) == 2
+    assert proxy.requests == ["GET /v2/images?tag=t&limit=2"]
+    proxy.requests.clear()
+    assert run("image", "list", "--limit", 0, "-f", "json").json == []
+    assert proxy.requests == []
+
+
 def test_three_thousand_images_are_four_requests(project: Project, proxy: FaultProxy) -> None:
     token = run("auth", "token").out.strip()
     headers = {"X-Auth-Token": token}
