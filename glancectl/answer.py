@@ -22,7 +22,7 @@ from glancectl.errors import (
 ERROR_BODY = 64 * 1024  # bytes read of an error's body; proxies send whole pages
 
 
-_NO_STORE = r"[Ss]tore( for identifier)? \S+ (is )?not (found|available)"  # Glance's words
+_NO_STORE = r"[Ss]tore( for identifier)? \S+ (is )?not (found|available|configured)"
 
 
 class TransportError(UnavailableError):
@@ -168,6 +168,7 @@ def reason(response: httpx.Response) -> str:
         text = re.sub(rf"^\s*{response.status_code} [^\n<]*\n", "", text)
     text = unescape(re.sub(r"<[^>]*>", " ", text)).partition("Failed validating")[0]
     line = " ".join(text.split())
+    line = line.removeprefix(f"{response.status_code} {response.reason_phrase}").strip() or line
     return line if len(line) <= 500 else f"{line[:500]}…"
 
 

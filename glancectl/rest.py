@@ -85,12 +85,12 @@ class Rest:
         )
 
     @contextlib.contextmanager
-    def stream(self, path: str, *, doing: str) -> Iterator[httpx.Response]:
+    def stream(self, path: str, *, doing: str, params: Params = ()) -> Iterator[httpx.Response]:
         """Send a GET and hand out its checked answer with the body not read yet.
 
         Tries again as ``request`` does until the headers of an answer arrive.
         """
-        response = self._answer("GET", path, doing, (), None, {}, repeatable=True, read=False)
+        response = self._answer("GET", path, doing, params, None, {}, repeatable=True, read=False)
         try:
             yield response
         finally:

@@ -58,7 +58,7 @@ def image(
             raise
         return {"id": resolve.as_uuid(ref), "name": ref, "status": "deleted"}
     image_id = record["id"]
-    hint = f"glancectl image wait {image_id} --for {wanted} goes on"
+    hint = f"to wait on: glancectl image wait {image_id} --for {wanted}"
 
     def look() -> Image | None:
         try:
@@ -150,7 +150,7 @@ def task(
         timeout=timeout,
         interval=interval,
         waiting_for=f"task {task_id}",
-        hint=f"glancectl task wait {task_id} goes on",
+        hint=f"to wait on: glancectl task wait {task_id}",
     )
     if ended["status"] == "failure":
         raise FailedError(f"task {task_id} failed", cause=ended.get("message") or None)

@@ -98,6 +98,7 @@ DATA = [
     Row("image stage {queued_community} {noise}", 403, 3, "not authorized", OTHER),
     Row("image stage {active} {noise}", None, 1, "its status is active"),
     Row("image download {queued} -", 204, 1, "has no data yet"),
+    Row("image download {active} - --prefer nope", 400, 4, "no such store"),
     Row("image download {deactivated} -", 403, 1, "deactivated"),
     Row("image download {community} -", 403, 3, "not authorized", READER),
     Row("image download {private} -", 404, 4, "No image found", OTHER),
@@ -179,6 +180,9 @@ STORES = [
     Row(f"cache delete {MISSING}", 404, 4, "not found", ADMIN),
     Row("cache delete {active}", 403, 3, "not authorized"),
     Row("cache clear", 403, 3, "not authorized"),
+    Row("cache clean", 403, 3, "not authorized"),
+    Row("cache prune", 403, 3, "not authorized"),
+    Row(f"cache nodes {MISSING}", 404, 4, "not found", ADMIN),
 ]
 ROWS = [
     *CREATE, *SHOW_AND_LIST, *UPDATE, *DELETE_AND_ACTIVATE, *DATA, *IMPORT, *MEMBERS, *TAGS,

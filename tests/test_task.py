@@ -101,7 +101,7 @@ def test_wait_gives_up_and_says_how_to_go_on(
     result = run("task", "wait", task_id, "--timeout", 0.3, code=7, user=admin)
     assert result.err == (
         f"glancectl: error: gave up waiting for task {task_id} after 0.3 s\n"
-        f"  hint: glancectl task wait {task_id} goes on\n"
+        f"  hint: to wait on: glancectl task wait {task_id}\n"
     )
     assert 2 <= proxy.count(f"^GET /v2/tasks/{task_id}") <= 5
 

@@ -331,6 +331,7 @@ def _register() -> None:
         image,
         image_data,  # noqa: F401 - adds its verbs to image.app
         image_import,  # noqa: F401 - as well
+        image_update,  # noqa: F401 - as well
         info,
         locations,
         member,

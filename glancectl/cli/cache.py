@@ -8,6 +8,7 @@ from glancectl.cli import connect, new_app
 from glancectl.cli.options import (
     ColumnsOpt,
     FormatOpt,
+    ImageArg,
     ImagesArg,
     JobsOpt,
     QuietOpt,
@@ -95,6 +96,37 @@ def clear(
     connect(ctx).clear_cache(None if target == "both" else target)
     emptied = "the cache and its queue are" if target == "both" else f"the {target} is"
     notes(ctx, quiet=False)(f"{emptied} empty")
+
+
+@app.command(epilog="Example: glancectl cache clean")
+def clean(ctx: typer.Context, output: FormatOpt = None) -> None:  # noqa: ARG001 - for errors
+    """Drop what is stale or invalid from the cache."""
+    connect(ctx).clean_cache()
+    notes(ctx, quiet=False)("the cache is clean")
+
+
+@app.command(epilog="Example: glancectl cache prune")
+def prune(ctx: typer.Context, output: FormatOpt = None, columns: ColumnsOpt = None) -> None:
+    """Shrink the cache to its limit, and show what went: files and bytes."""
+    from glancectl import render
+
+    render.record(connect(ctx).prune_cache(), view(ctx, output, columns, quiet=False))
+
+
+@app.command(epilog="Example: glancectl cache nodes ubuntu-24.04")
+def nodes(
+    ctx: typer.Context,
+    image: ImageArg,
+    output: FormatOpt = None,
+    columns: ColumnsOpt = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print URLs only.")] = False,
+) -> None:
+    """List the API hosts that have an image in their cache."""
+    from glancectl import render, resolve
+
+    glance = connect(ctx)
+    rows = [{"node": url} for url in resolve.by_id(glance, image, glance.list_cache_nodes)]
+    render.records(rows, view(ctx, output, columns, quiet), columns=("node",), key="node")
 
 
 def _done(

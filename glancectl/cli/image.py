@@ -1,6 +1,6 @@
-"""glancectl image: verbs on records. Those on data are in image_data.py."""
+"""glancectl image: list, show, create, delete. The files image_*.py add the other verbs."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,28 +36,19 @@ from glancectl.cli.options import (
     VisibilityOpt,
     confirm,
     given,
-    json_input,
     may_ask,
-    notes,
-    open_payload,
     pair,
     project,
     properties,
-    require_source,
     show_each,
-    sniffed,
     targets,
     view,
 )
-from glancectl.errors import GlancectlError, UsageError
-
-if TYPE_CHECKING:
-    from glancectl.render import View
+from glancectl.cli.payload import open_payload, require_source, sniffed
 
 app = new_app("Create, upload, download and query images.")
 
 COLUMNS = ("id", "name", "status", "visibility", "size")
-DIFFERENCE_COLUMNS = ("id", "field", "old", "new")
 LONG_COLUMNS = (
     *COLUMNS,
     "disk_format",
@@ -300,172 +291,3 @@ def delete(
         jobs=jobs,
     )
     show_each(images, outcome, view(ctx, output, columns, quiet))
-
-
-@app.command(
-    epilog="Example: glancectl image update web --name web-2 --property tier=gold --tag ci"
-)
-def update(
-    ctx: typer.Context,
-    images: ImagesArg,
-    name: Annotated[str | None, typer.Option(help="Any text.")] = None,
-    disk_format: DiskFormatOpt = None,
-    container_format: ContainerFormatOpt = None,
-    min_disk: MinDiskOpt = None,
-    min_ram: MinRamOpt = None,
-    visibility: VisibilityOpt = None,
-    protected: ProtectedOpt = None,
-    hidden: HiddenOpt = None,
-    owner: OwnerOpt = None,
-    no_check: NoCheckOpt = False,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="<tag>", help="Added. Repeatable.")
-    ] = None,
-    remove_tag: Annotated[
-        list[str] | None, typer.Option("--remove-tag", metavar="<tag>", help="Repeatable.")
-    ] = None,
-    property_: PropertyOpt = None,
-    properties_file: PropertiesFileOpt = None,
-    remove_property: Annotated[
-        list[str] | None, typer.Option("--remove-property", metavar="<key>", help="Repeatable.")
-    ] = None,
-    purge_properties: Annotated[
-        bool,
-        typer.Option("--purge-properties", help="Remove all properties that are not given here."),
-    ] = False,
-    patch: Annotated[
-        str | None,
-        typer.Option(
-            metavar="<file>|-|<json>", help="RFC 6902 operations, sent as they are, instead."
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would change, change nothing.")
-    ] = False,
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="With --dry-run: exit 10 if anything would.")
-    ] = False,
-    jobs: JobsOpt = 8,
-    output: FormatOpt = None,
-    columns: ColumnsOpt = None,
-    quiet: QuietOpt = False,
-) -> None:
-    """Change records: the same change to each image.
-
-    Only what differs is sent; nothing to change is exit 0 without a request.
-    """
-    from glancectl import patch as patches
-    from glancectl.flows import bulk
-    from glancectl.flows import update as update_flow
-
-    glance, note = connect(ctx), notes(ctx, quiet)
-    wanted = patches.Change(
-        fields=given(
-            name=name,
-            disk_format=disk_format,
-            container_format=container_format,
-            min_disk=min_disk,
-            min_ram=min_ram,
-            visibility=visibility,
-            protected=protected,
-            os_hidden=hidden,
-            owner=project(glance.rest.login, owner, no_check),
-        ),
-        properties=properties(property_, properties_file),
-        remove_properties=remove_property or (),
-        add_tags=tag or (),
-        remove_tags=remove_tag or (),
-        purge=purge_properties,
-    )
-    operations = None if patch is None else _patch_input(patch, images)
-    if operations is not None and wanted != patches.Change():
-        raise UsageError("--patch goes without other changes")
-    if exit_code and not dry_run:
-        raise UsageError("--exit-code goes with --dry-run")
-
-    def differences(record: dict[str, Any]) -> list[dict[str, object]]:
-        planned = patches.operations(record, wanted) if operations is None else operations
-        return patches.differences(record, planned)
-
-    def act(record: dict[str, Any]) -> dict[str, Any]:
-        if operations is not None:
-            return update_flow.send(glance, record, operations)
-        return update_flow.change(glance, record, wanted, note)
-
-    shown = view(ctx, output, columns, quiet)
-    if dry_run:
-        found = bulk.each_image(glance, targets(images), differences, jobs=jobs)
-        _show_differences(*found, shown, exit_code)
-    else:
-        outcome = bulk.each_image(glance, targets(images), act, jobs=jobs)
-        show_each(images, outcome, shown, columns=COLUMNS)
-
-
-def _patch_input(text: str, images: list[str]) -> Any:
-    """Return the JSON of ``--patch``: the argument itself, a file's, or stdin's."""
-    if text == "-" and "-" in images:
-        raise UsageError("stdin cannot hold both the images and the patch")
-    is_json = text.lstrip().startswith(("[", "{"))
-    return json_input(text if is_json or text.startswith(("@", "-")) else f"@{text}")
-
-
-def _show_differences(
-    found: list[list[dict[str, object]]],
-    failure: GlancectlError | None,
-    shown: "View",
-    exit_code: bool,
-) -> None:
-    """Print what would change in which image; raise what went wrong, or DiffersError if asked."""
-    from glancectl import render
-    from glancectl.errors import DiffersError
-
-    render.records([row for rows in found for row in rows], shown, columns=DIFFERENCE_COLUMNS)
-    if failure is not None:
-        raise failure
-    changed = sum(map(bool, found))
-    if exit_code and changed:
-        raise DiffersError(f"{changed} of {len(found)} images would change")
-
-
-@app.command(epilog="Example: glancectl image activate ubuntu-24.04")
-def activate(
-    ctx: typer.Context,
-    images: ImagesArg,
-    jobs: JobsOpt = 8,
-    output: FormatOpt = None,
-    columns: ColumnsOpt = None,
-    quiet: QuietOpt = False,
-) -> None:
-    """Make the data of deactivated images readable again."""
-    from glancectl.flows import activation, bulk
-
-    glance, note = connect(ctx), notes(ctx, quiet)
-    outcome = bulk.each_image(
-        glance,
-        targets(images),
-        lambda record: activation.activate(glance, record, note),
-        jobs=jobs,
-    )
-    show_each(images, outcome, view(ctx, output, columns, quiet), columns=COLUMNS)
-
-
-@app.command(epilog="Example: glancectl image deactivate ubuntu-24.04")
-def deactivate(
-    ctx: typer.Context,
-    images: ImagesArg,
-    jobs: JobsOpt = 8,
-    output: FormatOpt = None,
-    columns: ColumnsOpt = None,
-    quiet: QuietOpt = False,
-) -> None:
-    """Make the data of images unreadable for all but admins; the records stay."""
-    from glancectl.flows import activation, bulk
-
-    glance, note = connect(ctx), notes(ctx, quiet)
-    outcome = bulk.each_image(
-        glance,
-        targets(images),
-        lambda record: activation.deactivate(glance, record, note),
-        jobs=jobs,
-    )
-    show_each(images, outcome, view(ctx, output, columns, quiet), columns=COLUMNS)

@@ -1,7 +1,7 @@
 """glancectl image: verbs on data."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,15 +20,10 @@ from glancectl.cli.options import (
     SizeOpt,
     SourceArg,
     StoreOpt,
-    open_payload,
-    sniffed,
     view,
 )
+from glancectl.cli.payload import open_payload, ready_for
 from glancectl.errors import UsageError
-
-if TYPE_CHECKING:
-    from glancectl.api import Glance, Image
-    from glancectl.transfer.source import Source
 
 
 @app.command(epilog="Example: xz -dc disk.raw.xz | glancectl image upload my-image -")
@@ -113,6 +108,10 @@ def download(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another file of that name.")
     ] = False,
+    prefer: Annotated[
+        list[str] | None,
+        typer.Option("--prefer", metavar="<store>", help="Read from it if it can. Repeatable."),
+    ] = None,
     no_verify: NoVerifyOpt = False,
     output: FormatOpt = None,
     columns: ColumnsOpt = None,
@@ -131,25 +130,18 @@ def download(
     with progress_for(ctx, record.get("name") or image, record.get("size"), quiet) as progress:
         if dest == "-":
             out = sys.stdout.buffer
-            download_flow.to_stream(glance, record, out, progress, verify=not no_verify)
+            download_flow.to_stream(
+                glance, record, out, progress, verify=not no_verify, prefer=prefer or ()
+            )
             return
         path = download_flow.target(record, dest)
         result = download_flow.to_file(
-            glance, record, path, progress, overwrite=overwrite, verify=not no_verify
+            glance,
+            record,
+            path,
+            progress,
+            overwrite=overwrite,
+            verify=not no_verify,
+            prefer=prefer or (),
         )
     render.record(result, view(ctx, output, columns, quiet), key="path")
-
-
-def ready_for(glance: "Glance", image: str, payload: "Source", *, sniff: bool) -> "Image":
-    """Return the record that is to take ``payload``, its ``disk_format`` filled in if missing.
-
-    Raises RefusedError when it takes no data, IntegrityError when the first bytes contradict it.
-    """
-    from glancectl import resolve
-    from glancectl.transfer import upload as upload_flow
-
-    record = upload_flow.ready(resolve.image(glance, image))
-    if not sniff or not (missing := sniffed(record, payload)):
-        return record
-    operations = [{"op": "replace", "path": f"/{k}", "value": v} for k, v in missing.items()]
-    return glance.patch_image(record["id"], operations, repeatable=True)

@@ -1,13 +1,12 @@
 """glancectl image: import, and waiting for what Glance does by itself."""
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from glancectl.cli import connect, progress_for
 from glancectl.cli.image import COLUMNS, app
-from glancectl.cli.image_data import ready_for
 from glancectl.cli.options import (
     AllowEmptyOpt,
     ChecksumOpt,
@@ -24,12 +23,11 @@ from glancectl.cli.options import (
     WaitTimeoutOpt,
     given,
     notes,
-    open_payload,
-    require_source,
     show_each,
     targets,
     view,
 )
+from glancectl.cli.payload import open_payload, ready_for, require_source
 from glancectl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -132,6 +130,7 @@ def import_(
             )
             if payload is not None and sent is not None and not no_verify:
                 imports.compare(glance, record, done, payload, sent, progress)
+            progress.done()
     render.record(done, shown)
     if failure is not None:
         raise failure
@@ -199,7 +198,8 @@ def wait(
     ctx: typer.Context,
     images: ImagesArg,
     wanted: Annotated[
-        str, typer.Option("--for", metavar="<status>|deleted", help="What to wait for.")
+        Literal["active", "deactivated", "queued", "uploading", "saving", "importing", "deleted"],
+        typer.Option("--for", help="What to wait for."),
     ] = "active",
     timeout: WaitTimeoutOpt = 3600.0,
     interval: IntervalOpt = 2.0,
@@ -224,4 +224,6 @@ def wait(
             ),
             jobs=len(named),
         )
+        if outcome[1] is None:
+            progress.done()
     show_each(images, outcome, view(ctx, output, columns, quiet), columns=COLUMNS)

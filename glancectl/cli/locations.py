@@ -67,4 +67,5 @@ def add(
         done, _ = imports.finish(
             glance, record["id"], task, timeout=timeout, interval=interval, say=progress.phase
         )
+        progress.done()
     render.record(done, shown)

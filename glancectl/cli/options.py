@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from glancectl.auth import Login
     from glancectl.render import View
     from glancectl.transfer.digest import Checksum
-    from glancectl.transfer.source import Source
 
 Pair = tuple[str, str]
 FormatName = Literal["table", "tsv", "json", "jsonl", "yaml", "csv", "value"]
@@ -239,61 +238,6 @@ def read_text(path: str) -> str:
         raise RefusedError(f"cannot read {path}", cause=error.strerror) from None
     except UnicodeDecodeError as error:
         raise RefusedError(f"{path} is not UTF-8 text", cause=str(error)) from None
-
-
-def require_source(
-    file: str | None,
-    size: int | None,
-    checksum: object,
-    headers: Sequence[Pair] | None,
-    allow_empty: bool,
-    store: str | None = None,
-) -> None:
-    """Raise UsageError for options about data where no data are given."""
-    if file is None and (size is not None or checksum or headers or store or allow_empty):
-        raise UsageError("options about the data need the data", hint="--file SOURCE")
-
-
-def open_payload(
-    ctx: typer.Context,
-    spec: str,
-    size: int | None,
-    headers: Sequence[Pair] | None,
-    allow_empty: bool,
-) -> "Source":
-    """Open a SOURCE as the options say; nothing but its first bytes is read."""
-    from glancectl.transfer.source import open_source
-
-    return open_source(
-        spec,
-        size=size,
-        headers=dict(headers or ()),
-        timeout=ctx.obj.settings["timeout"],
-        allow_empty=allow_empty,
-    )
-
-
-def sniffed(fields: Mapping[str, Any], source: "Source") -> dict[str, str]:
-    """Return the ``disk_format`` that a record lacks and the first bytes tell.
-
-    Raises IntegrityError when they contradict the record, or need another file to be read;
-    RefusedError when nothing says what format the data have.
-    """
-    from glancectl.transfer import sniff
-
-    asked = fields.get("disk_format")
-    container = fields.get("container_format") or "bare"
-    found = sniff.choose_format(asked, source.head, source.tail, container_format=container)
-    if container == "bare":
-        sniff.refuse_unsafe(source.head)
-        if found is None:
-            seen = sniff.kind(source.head, source.tail)
-            raise RefusedError(
-                f"{source.name} is no disk image that is known by its first bytes",
-                cause=f"it looks like {seen}" if seen else None,
-                hint="--disk-format says what it is, as in --disk-format raw",
-            )
-    return {"disk_format": found} if asked is None and found is not None else {}
 
 
 def targets(refs: Sequence[str]) -> list[str]:

@@ -132,6 +132,7 @@ def wait(
     get = _reader(connect(ctx), task, image)
     with progress_for(ctx, f"task {task}", None, quiet) as progress:
         ended = watch.task(get, task, timeout=timeout, interval=interval, say=progress.phase)
+        progress.done()
     render.record(ended, view(ctx, output, columns, quiet))
 
 

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,14 +58,21 @@ def file_name(record: Image) -> str:
 
 
 def to_stream(
-    glance: Glance, record: Image, out: BinaryIO, progress: Progress, *, verify: bool
+    glance: Glance,
+    record: Image,
+    out: BinaryIO,
+    progress: Progress,
+    *,
+    verify: bool,
+    prefer: Sequence[str] = (),
 ) -> None:
     """Write the image's data to ``out`` and judge it at the end.
 
-    Raises IntegrityError after the fact: a reader of a pipe has the bytes already.
+    prefer: stores to read from. Raises IntegrityError after the fact: a reader of a pipe has the
+    bytes already.
     """
     with _file_errors("standard output"):
-        digest = _receive(glance, record, out, progress, verify=verify)
+        digest = _receive(glance, record, out, progress, verify=verify, prefer=prefer)
         out.flush()
     progress.done(digest)
 
@@ -78,12 +85,13 @@ def to_file(
     *,
     overwrite: bool = False,
     verify: bool = True,
+    prefer: Sequence[str] = (),
 ) -> dict[str, object]:
     """Download into ``path`` and return what was done, ``status`` downloaded or unchanged.
 
-    A file that is there already and has the right digest is left as it is. Raises RefusedError
-    when another one is in the way or the disk is full, IntegrityError when the data do not match
-    the record; then nothing is left under ``path``, and no ``.part``.
+    A file that is there already and has the right digest is left as it is. prefer: stores to read
+    from. Raises RefusedError when another file is in the way or the disk is full, IntegrityError
+    when the data do not match the record; then nothing is left under ``path``, and no ``.part``.
     """
     part = path.with_name(f".{path.name}.{str(record['id'])[:8]}.part")
     with _file_errors(str(path)):
@@ -97,7 +105,7 @@ def to_file(
             try:
                 file.truncate(0)
                 _check_space(record, path.parent)
-                digest = _receive(glance, record, file, progress, verify=verify)
+                digest = _receive(glance, record, file, progress, verify=verify, prefer=prefer)
                 file.flush()
                 os.fsync(file.fileno())
                 _publish(part, path, overwrite)
@@ -109,7 +117,13 @@ def to_file(
 
 
 def _receive(
-    glance: Glance, record: Image, out: BinaryIO, progress: Progress, *, verify: bool
+    glance: Glance,
+    record: Image,
+    out: BinaryIO,
+    progress: Progress,
+    *,
+    verify: bool,
+    prefer: Sequence[str],
 ) -> str | None:
     """Stream the data into ``out``, then compare size and digest with the record.
 
@@ -121,7 +135,7 @@ def _receive(
     with Digests([expected[0]] if expected else []) as digests:
         image_id = str(record["id"])
         doing = f"download image {image_id}"
-        with glance.open_data(image_id) as response, transport_errors(doing):
+        with glance.open_data(image_id, prefer) as response, transport_errors(doing):
             for chunk in progress.wrap(hashing(response.iter_raw(CHUNK), digests)):
                 received += len(chunk)
                 out.write(chunk)

@@ -174,8 +174,13 @@ class Progress:
             self._moved()
 
     def done(self, digest: str | None = None) -> None:
-        """End well, with one last line. digest: ``algorithm:hex`` of the bytes, if known."""
+        """End well, with one last line. digest: ``algorithm:hex`` of the bytes, if known.
+
+        What nothing moved for and nobody waited for ends silently.
+        """
         with self._lock:
+            if self._count.began is None and self._count.is_wait:
+                self._display = None
             self._begin()
             if self._display:
                 self._display.done(digest)
