@@ -100,15 +100,18 @@ def differences(record: Record, patch: Any) -> list[dict[str, object]]:
     import jsonpointer
 
     try:
+        if not isinstance(patch, list):
+            raise jsonpatch.InvalidJsonPatch("a patch is an array of operations")
         after = jsonpatch.apply_patch(record, patch)
+    # The library leaves operations of the wrong shape to Python.
     except (
         jsonpatch.JsonPatchException,
         jsonpointer.JsonPointerException,
+        AttributeError,
         TypeError,
     ) as error:
-        raise RefusedError(
-            f"the patch does not fit image {record['id']}", cause=str(error) or type(error).__name__
-        ) from None
+        cause = str(error) or type(error).__name__
+        raise RefusedError(f"the patch does not fit image {record['id']}", cause=cause) from None
     return [
         {
             "id": record["id"],

@@ -56,7 +56,8 @@ def image(
     except NotFoundError:
         if wanted != "deleted":
             raise
-        return {"id": resolve.as_uuid(ref), "name": ref, "status": "deleted"}
+        image_id = resolve.as_uuid(ref)
+        return {"id": image_id, "name": None if image_id else ref, "status": "deleted"}
     image_id = record["id"]
     hint = f"to wait on: glancectl image wait {image_id} --for {wanted}"
 
@@ -89,7 +90,9 @@ def _refuse_unreachable(glance: Glance, record: Image, wanted: str) -> None:
         return
     if status in GONE or (status in WITH_DATA and wanted in BEFORE_DATA):
         raise FailedError(f"image {record['id']} is {status}, so it cannot be {wanted}")
-    if wanted in WITH_DATA and status in BEFORE_DATA and "os_glance_import_task" not in record:
+    # Any other status before the data says that somebody has begun anew since.
+    after_import = status in ("queued", "importing") and "os_glance_import_task" not in record
+    if wanted in WITH_DATA and after_import:
         tasks = [task for task in image_tasks(glance, record["id"]) if task["type"] in IMPORTS]
         newest = max(tasks, key=lambda task: str(task["created_at"]), default=None)
         if newest is not None and newest["status"] == "failure":

@@ -201,7 +201,7 @@ def _body(client: socket.socket, head: bytes, rest: bytes) -> Iterator[bytes]:
             return
         rest = client.recv(1 << 16)
         if not rest:
-            return
+            raise ConnectionResetError("the client has gone")  # upstream shall see it go, too
 
 
 def _one_shot(head: bytes) -> bytes:

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "transfer.progress": {"terminal"},
     "transfer.upload": {"answer", "api", "transfer"},
     "transfer.download": {"answer", "api", "terminal", "transfer"},
-    "flows": {"api", "patch", "resolve", "query", "transfer", "watch"},
+    "flows": {"answer", "api", "patch", "resolve", "query", "transfer", "watch"},
     "sandbox": {"clouds"},
     "cli": {
         "api", "auth", "cli", "clouds", "flows", "patch", "query", "render", "resolve", "rest",

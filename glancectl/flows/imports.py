@@ -1,20 +1,24 @@
 """Imports: start one, and tell from its task, not from the image's status, how it ended."""
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from glancectl.answer import TransportError
 from glancectl.api import Glance, Image, Task
 from glancectl.errors import (
     Exit,
     FailedError,
     FailedTarget,
+    GaveUpError,
     GlancectlError,
     Interrupted,
     NotFoundError,
     PartialError,
     RefusedError,
+    UnavailableError,
 )
 from glancectl.transfer import upload
 from glancectl.transfer.digest import Checksum
@@ -100,14 +104,9 @@ def begin(
     if source is None:
         return start(glance, image_id, post), None
     _, sent = upload.stage(glance, image_id, source, progress, checksum=checksum, verify=verify)
-    try:
-        return start(glance, image_id, post), sent
-    except (GlancectlError, Interrupted) as error:
-        error.add_note(
-            "its data stay staged, to be imported with: "
-            f"glancectl image import {image_id} --method glance-direct"
-        )
-        raise
+    command = f"glancectl image import {image_id} --method glance-direct"
+    staged = f"its data stay staged, to be imported with: {command}"
+    return start(glance, image_id, post, not_begun=staged), sent
 
 
 def compare(
@@ -124,16 +123,58 @@ def compare(
     upload.check(glance, after, source, sent, progress)
 
 
-def start(glance: Glance, image_id: str, post: Callable[[], None]) -> Task | None:
+def start(
+    glance: Glance, image_id: str, post: Callable[[], None], *, not_begun: str = ""
+) -> Task | None:
     """Call ``post``, which has Glance start a task without telling its id, and return the task.
 
     None when there is none to be seen: nothing was left to copy, or a Glance that does not tell
-    the tasks of an image.
+    the tasks of an image. A task that has begun though no answer said so is found as well.
+    not_begun: added to an error after which there is surely none.
     """
-    known = {task["id"] for task in image_tasks(glance, image_id)}
-    post()
-    new = [task for task in image_tasks(glance, image_id) if task["id"] not in known]
+    with _noting(not_begun):
+        known = {task["id"] for task in image_tasks(glance, image_id)}
+    lost = _post(post, not_begun)
+    if isinstance(lost, Interrupted):
+        glance.rest.hurry()
+    with _noting(f"it may have begun: {_wait_command(image_id)}"):
+        new = [task for task in image_tasks(glance, image_id) if task["id"] not in known]
+    if lost is not None and (not new or isinstance(lost, Interrupted)):
+        with _noting(f"it has begun: {_wait_command(image_id)}" if new else not_begun):
+            raise lost
     return max(new, key=lambda task: str(task["created_at"]), default=None)
+
+
+def _post(post: Callable[[], None], not_begun: str) -> BaseException | None:
+    """Call ``post``; return the error that leaves it open whether it was carried out."""
+    try:
+        post()
+    except UnavailableError as error:
+        if not (isinstance(error, TransportError) and error.unsent):
+            return error
+        with _noting(not_begun):
+            raise
+    except Interrupted as error:
+        return error
+    except GlancectlError:
+        with _noting(not_begun):
+            raise
+    return None
+
+
+@contextlib.contextmanager
+def _noting(note: str) -> Iterator[None]:
+    """Add ``note``, if any, to an error or a signal that passes."""
+    try:
+        yield
+    except (GlancectlError, Interrupted) as error:
+        if note and not isinstance(error, GaveUpError):  # whose hint says it
+            error.add_note(note)
+        raise
+
+
+def _wait_command(image_id: str) -> str:
+    return f"glancectl image wait {image_id} --for active"
 
 
 def finish(
@@ -150,17 +191,16 @@ def finish(
     Raises FailedError when it failed or the image was deleted meanwhile, GaveUpError after
     ``timeout`` seconds. interval: seconds between two looks.
     """
-    goes_on = f"glancectl image wait {image_id} --for active"
     locked_until = 0.0
 
-    def look() -> tuple[Image, Task | None] | None:
+    def look() -> tuple[Image | None, Task | None] | None:
         nonlocal locked_until
         now = _task_now(glance, image_id, task)
         if now is not None and now["status"] not in ENDED:
             say(f"importing, {progress_of(now)}")
             return None
         record = _record(glance, image_id)
-        if "os_glance_import_task" in record:
+        if record is not None and "os_glance_import_task" in record:
             # Without a task the lock is all there is to see. With one, it is about to go; until
             # then the next import would be refused.
             locked_until = locked_until or time.monotonic() + LOCK_LINGERS
@@ -169,17 +209,16 @@ def finish(
                 return None
         return record, now
 
-    try:
+    with _noting(f"the import goes on: {_wait_command(image_id)}"):
         record, ended = until(
             look,
             timeout=timeout,
             interval=interval,
             waiting_for=f"the import of image {image_id}",
-            hint=f"it goes on: {goes_on}",
+            hint=f"it goes on: {_wait_command(image_id)}",
         )
-    except Interrupted as error:
-        error.add_note(f"the import goes on: {goes_on}")
-        raise
+    if record is None:
+        raise FailedError(f"image {image_id} was deleted while it was imported")
     failed = ended is not None and ended["status"] == "failure"
     if failed or record["status"] != "active":
         raise import_failure(record, ended)
@@ -193,11 +232,11 @@ def _task_now(glance: Glance, image_id: str, task: Task | None) -> Task | None:
     return next((t for t in image_tasks(glance, image_id) if t["id"] == task["id"]), None)
 
 
-def _record(glance: Glance, image_id: str) -> Image:
+def _record(glance: Glance, image_id: str) -> Image | None:
     try:
         return glance.get_image(image_id)
     except NotFoundError:
-        raise FailedError(f"image {image_id} was deleted while it was imported") from None
+        return None
 
 
 def _failed_stores(record: Image, task: Task | None) -> GlancectlError | None:
