@@ -126,7 +126,7 @@ def _about_state(cause: str) -> bool:
     """Tell whether a 403 comes from the image or the key itself, not from the caller's rights."""
     words = (
         "protected|status|deactivated|reserved|read-?only|only shared images|only store|"
-        "may not be removed|cannot set locations|for a queued image"
+        "may not be removed|cannot set locations|for a queued image|allowed to \\w+ members"
     )
     return re.search(words, cause, re.IGNORECASE) is not None
 

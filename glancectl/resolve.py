@@ -49,14 +49,6 @@ def by_id(glance: Glance, ref: str, with_id: Callable[[str], T]) -> T:
     return by_id_or_name(glance, ref, with_id, lambda record: with_id(str(record["id"])))
 
 
-def image_id(glance: Glance, ref: str) -> str:
-    """Return the id of the image that ``ref`` names.
-
-    A UUID that is the name of another image is taken for the id that it looks like.
-    """
-    return as_uuid(ref) or str(by_name(glance, ref)["id"])
-
-
 def as_uuid(ref: str) -> str | None:
     """Return ``ref`` in Glance's spelling when it is a UUID with dashes, else None.
 

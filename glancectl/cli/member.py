@@ -10,6 +10,8 @@ from glancectl.cli.options import (
     FormatOpt,
     ImageArg,
     NoCheckOpt,
+    ProjectArg,
+    ProjectsArg,
     notes,
     show_each,
     view,
@@ -27,10 +29,6 @@ COLUMNS = ("member_id", "status", "created_at", "updated_at")
 INBOX_COLUMNS = ("image_id", "name", "owner", "size")
 
 Status = Literal["accepted", "rejected", "pending"]
-ProjectArg = Annotated[str, typer.Argument(metavar="<project>", help="Project id or name.")]
-ProjectsArg = Annotated[
-    list[str], typer.Argument(metavar="<project>...", help="Project ids or names.")
-]
 MemberQuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="Print project ids only.")]
 
 
@@ -164,12 +162,17 @@ def remove(
 
     glance = connect(ctx)
     login = glance.rest.login
-    image_id = resolve.image_id(glance, image)
-    outcome = bulk.each(
+
+    def withdraw(member: str) -> dict[str, object]:
+        return resolve.by_id(
+            glance, image, lambda image_id: sharing.withdraw(glance, image_id, member)
+        )
+
+    outcome = bulk.each_found(
         projects,
-        lambda ref: sharing.withdraw(
-            glance, image_id, resolve.member(login, ref, check=not no_check)
-        ),
+        lambda ref: resolve.member(login, ref, check=not no_check),
+        withdraw,
+        key=str,
         jobs=1,  # two writes on one image at once could undo each other
     )
     shown = view(ctx, output, columns, quiet)

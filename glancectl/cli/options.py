@@ -70,9 +70,27 @@ def checksum(text: str) -> "Checksum":
         raise typer.BadParameter(str(error)) from None
 
 
-ImageArg = Annotated[str, typer.Argument(metavar="<image>", help="UUID or exact name.")]
+def nonempty(text: str) -> str:
+    """Refuse an empty IMAGE or PROJECT before anything is done: an unset variable, most likely."""
+    if not text:
+        raise typer.BadParameter("a name or id cannot be empty")
+    return text
+
+
+ImageArg = Annotated[
+    str, typer.Argument(parser=nonempty, metavar="<image>", help="UUID or exact name.")
+]
 ImagesArg = Annotated[
-    list[str], typer.Argument(metavar="<image>...", help="UUIDs or exact names; - reads stdin.")
+    list[str],
+    typer.Argument(
+        parser=nonempty, metavar="<image>...", help="UUIDs or exact names; - reads stdin."
+    ),
+]
+ProjectArg = Annotated[
+    str, typer.Argument(parser=nonempty, metavar="<project>", help="Project id or name.")
+]
+ProjectsArg = Annotated[
+    list[str], typer.Argument(parser=nonempty, metavar="<project>...", help="Project ids or names.")
 ]
 SourceArg = Annotated[
     str, typer.Argument(metavar="<source>", help="Path, http(s):// or file:// URL, - for stdin.")
@@ -146,7 +164,10 @@ HiddenOpt = Annotated[
     bool | None, typer.Option("--hidden/--visible", help="Whether default lists leave it out.")
 ]
 OwnerOpt = Annotated[
-    str | None, typer.Option("--owner", metavar="<project>", help="Project id or name (admin).")
+    str | None,
+    typer.Option(
+        "--owner", parser=nonempty, metavar="<project>", help="Project id or name (admin)."
+    ),
 ]
 TagsOpt = Annotated[list[str] | None, typer.Option("--tag", metavar="<tag>", help="Repeatable.")]
 PropertyOpt = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from glancectl.cli import connect, new_app
-from glancectl.cli.options import ColumnsOpt, FormatOpt, ImageArg, notes, show_each, view
+from glancectl.cli.options import ColumnsOpt, FormatOpt, ImageArg, nonempty, notes, show_each, view
 from glancectl.errors import UsageError
 
 app = new_app("List, add, remove and replace tags.")
@@ -20,7 +20,10 @@ TagQuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="Print tags onl
 def list_(
     ctx: typer.Context,
     image: Annotated[
-        str | None, typer.Argument(metavar="[<image>]", help="Default: all that image list shows.")
+        str | None,
+        typer.Argument(
+            parser=nonempty, metavar="[<image>]", help="Default: all that image list shows."
+        ),
     ] = None,
     output: FormatOpt = None,
     columns: ColumnsOpt = None,

@@ -11,6 +11,7 @@ from glancectl.cli.options import (
     IntervalOpt,
     WaitTimeoutOpt,
     json_input,
+    nonempty,
     pair,
     view,
 )
@@ -28,7 +29,9 @@ TaskArg = Annotated[str, typer.Argument(metavar="<task>", help="Its id.")]
 TaskQuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="Print task ids only.")]
 OfImageOpt = Annotated[
     str | None,
-    typer.Option("--image", metavar="<image>", help="Whose task it is; then no admin is needed."),
+    typer.Option(
+        "--image", parser=nonempty, metavar="<image>", help="Whose it is: needs no admin."
+    ),
 ]
 
 
@@ -39,7 +42,7 @@ def list_(
     ctx: typer.Context,
     image: Annotated[
         str | None,
-        typer.Option(metavar="<image>", help="Its tasks only; then no admin is needed."),
+        typer.Option(parser=nonempty, metavar="<image>", help="Its tasks only: needs no admin."),
     ] = None,
     status: Annotated[
         Literal["pending", "processing", "success", "failure"] | None,
@@ -76,8 +79,13 @@ def list_(
     if image is None:
         found = task_flow.tasks(glance, filters, sort=sort, limit=limit)
     else:
-        image_id = resolve.image_id(glance, image)
-        found = task_flow.image_tasks(glance, image_id, filters, sort=sort, limit=limit)
+        found = resolve.by_id(
+            glance,
+            image,
+            lambda image_id: task_flow.image_tasks(
+                glance, image_id, filters, sort=sort, limit=limit
+            ),
+        )
     render.records(found, view(ctx, output, columns, quiet), columns=COLUMNS)
 
 
@@ -143,5 +151,5 @@ def _reader(glance: "Glance", task: str, image: str | None) -> "Callable[[], Tas
 
     if image is None:
         return lambda: glance.get_task(task)
-    image_id = resolve.image_id(glance, image)
+    image_id = resolve.image(glance, image)["id"]
     return lambda: task_flow.image_task(glance, image_id, task)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from glancectl import resolve
@@ -10,6 +11,7 @@ from glancectl.api import Glance, Image
 from glancectl.errors import FailedTarget, GlancectlError, PartialError
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 
 def each(
@@ -37,20 +39,34 @@ def each(
 def each_image(
     glance: Glance, refs: Sequence[str], action: Callable[[Image], T | None], *, jobs: int
 ) -> tuple[list[T], GlancectlError | None]:
-    """Do what ``each`` does, with the records of the images that ``refs`` name.
+    """Do what ``each`` does, with the records of the images that ``refs`` name."""
+    return each_found(
+        refs, partial(resolve.image, glance), action, key=lambda record: record["id"], jobs=jobs
+    )
 
-    An image named twice, by its name and by its id, is done once as well.
+
+def each_found(
+    refs: Sequence[str],
+    find: Callable[[str], F],
+    action: Callable[[F], T | None],
+    *,
+    key: Callable[[F], str],
+    jobs: int,
+) -> tuple[list[T], GlancectlError | None]:
+    """Do what ``each`` does, with what ``find`` makes of each of ``refs``.
+
+    What is named twice, by its name and by its id, is done once as well. key: returns the id.
     """
     begun: set[str] = set()
     lock = threading.Lock()
 
     def act(ref: str) -> T | None:
-        record = resolve.image(glance, ref)
+        found = find(ref)
         with lock:
-            if record["id"] in begun:
+            if key(found) in begun:
                 return None
-            begun.add(record["id"])
-        return action(record)
+            begun.add(key(found))
+        return action(found)
 
     return each(refs, act, jobs=jobs)
 

@@ -29,9 +29,8 @@ def share(
         )
     is_shared = record["visibility"] == "shared"
 
-    def add(project: str) -> Member:
+    def add(project_id: str) -> Member:
         nonlocal is_shared
-        project_id = find(project)
         if not is_shared:
             change = {"op": "replace", "path": "/visibility", "value": "shared"}
             glance.patch_image(record["id"], [change], repeatable=True)
@@ -39,7 +38,7 @@ def share(
             note(f"image {record['id']} was private and is shared now")
         return _add(glance, record, project_id, note)
 
-    return bulk.each(projects, add, jobs=1)
+    return bulk.each_found(projects, find, add, key=str, jobs=1)
 
 
 def _add(glance: Glance, record: Image, project_id: str, note: Note) -> Member:
