@@ -210,6 +210,8 @@ def transport_errors(doing: str) -> Iterator[None]:
     """Turn httpx's exceptions into ours; their texts name no secrets (no token, no query)."""
     try:
         yield
+    except UnicodeEncodeError:  # bytes of the command line that are no text
+        raise RefusedError(f"cannot {doing}: a value is not UTF-8 text") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise UsageError(
             "the image endpoint is not a URL", cause=str(error), hint="check --endpoint"

@@ -11,6 +11,8 @@ from typing import Any
 
 from glancectl.errors import RefusedError, UsageError
 
+OPERATIONS = ("add", "remove", "replace")  # Glance knows no others
+
 Operation = Mapping[str, Any]
 Record = Mapping[str, Any]
 
@@ -33,6 +35,8 @@ READ_ONLY = (
     *("created_at", "updated_at", "direct_url", "self", "file", "schema", "stores", "locations"),
 )
 TRANSIENT = "os_glance_"  # Glance's notes on an import; nobody else may touch them
+# Setting a property of this name makes Glance write the record over that of another image.
+DESTRUCTIVE = "image_id"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Change:
     """What should become of records: fields and properties by name, tags added and removed.
 
     purge: every custom property that is not in ``properties`` goes. Raises UsageError for a
-    property that is a field, since a field is not set like that.
+    property that is a field or has a name that Glance cannot set, and for an empty tag.
     """
 
     fields: Mapping[str, object] = field(default_factory=dict)
@@ -56,14 +60,26 @@ class Change:
                 raise UsageError(f"{key!r} is no custom property", hint=FIELDS[key])
             if not key:
                 raise UsageError("the name of a property cannot be empty")
+            if key != key.strip():
+                raise UsageError(f"Glance would strip the spaces of {key!r}, another property")
+        if DESTRUCTIVE in self.properties:
+            raise RefusedError(f"a property {DESTRUCTIVE!r} would make Glance change another image")
+        if "" in self.add_tags:
+            raise UsageError("a tag cannot be empty")
 
 
 def operations(record: Record, change: Change) -> list[Operation]:
-    """Return what makes ``record`` what ``change`` wants; nothing for what it is already."""
+    """Return what makes ``record`` what ``change`` wants; nothing for what it is already.
+
+    Raises RefusedError for a property to be purged whose name Glance would strip to another's.
+    """
     fields = dict(change.fields)
     if change.add_tags or change.remove_tags:
         fields["tags"] = changed_tags(record, change.add_tags, change.remove_tags)
     gone = set(change.remove_properties) | (custom(record) if change.purge else set())
+    for key in gone:
+        if key != key.strip():
+            raise RefusedError(f"Glance cannot remove {key!r} from image {record['id']}")
     return [
         *({"op": "remove", "path": pointer(key)} for key in sorted(gone - {*change.properties})
           if key in record),
@@ -100,15 +116,15 @@ def differences(record: Record, patch: Any) -> list[dict[str, object]]:
     import jsonpointer
 
     try:
-        if not isinstance(patch, list):
-            raise jsonpatch.InvalidJsonPatch("a patch is an array of operations")
+        _require_operations(patch)
         after = jsonpatch.apply_patch(record, patch)
-    # The library leaves operations of the wrong shape to Python.
+    # The library leaves values of the wrong shape to Python.
     except (
         jsonpatch.JsonPatchException,
         jsonpointer.JsonPointerException,
         AttributeError,
         TypeError,
+        ValueError,
     ) as error:
         cause = str(error) or type(error).__name__
         raise RefusedError(f"the patch does not fit image {record['id']}", cause=cause) from None
@@ -123,6 +139,17 @@ def differences(record: Record, patch: Any) -> list[dict[str, object]]:
         for key in dict.fromkeys([*record, *after])
         if record.get(key) != after.get(key) or (key in record) != (key in after)
     ]
+
+
+def _require_operations(patch: Any) -> None:
+    """Raise ValueError for what is no list of operations that Glance takes."""
+    if not isinstance(patch, list):
+        raise ValueError("a patch is an array of operations")
+    for operation in patch:
+        if not isinstance(operation, dict) or operation.get("op") not in OPERATIONS:
+            raise ValueError(f"an operation is an object with op {', '.join(OPERATIONS)}")
+        if not operation.get("path"):
+            raise ValueError("an operation needs a path into the record")
 
 
 def _same(key: str, old: object, new: object) -> bool:

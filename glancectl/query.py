@@ -35,7 +35,7 @@ def image_params(
     it would silently leave out.
     """
     params = [(key, _spelled(key, value)) for key, value in fields.items()]
-    params += [("tag", tag) for tag in tags]
+    params += [("tag", tag) for tag in tags if _survives(tag)]
     if ids:
         params.append(("id", f"in:{','.join(ids)}"))
     for key, value in properties:
@@ -46,6 +46,11 @@ def image_params(
     params += raw
     _require_once(params)
     return params
+
+
+def _survives(tag: str) -> bool:
+    """Tell whether Glance can filter by a tag: it strips the spaces around it, in filters only."""
+    return tag == tag.strip()
 
 
 def _require_once(params: Sequence[tuple[str, str]]) -> None:
@@ -106,7 +111,8 @@ def images(
     """
     params = [*params, *(param for window in windows for param in window.param())]
     _require_once(params)
-    if limit is not None and match is None and not any(w.after and w.before for w in windows):
+    is_left_to_us = match is not None or any(w.after and w.before for w in windows)
+    if limit is not None and not is_left_to_us and all(map(_survives, tags)):
         page_size = min(page_size, max(limit, 1))  # else more has to be read than is shown
     found = glance.list_images(params, page_size=page_size, marker=marker)
     passed = (

@@ -2,10 +2,10 @@
 
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
-from glancectl import auth
+from glancectl import auth, parallel
 from glancectl.api import Glance, Image
 from glancectl.errors import NotFoundError, RefusedError, UsageError
 from glancectl.terminal import human_size
@@ -49,6 +49,39 @@ def by_id(glance: Glance, ref: str, with_id: Callable[[str], T]) -> T:
     return by_id_or_name(glance, ref, with_id, lambda record: with_id(str(record["id"])))
 
 
+@dataclass(frozen=True)
+class Target:
+    """An image that was named: its id, and its name if it was that which was typed."""
+
+    ref: str
+    id: str
+    name: str | None
+
+
+def target(glance: Glance, ref: str) -> Target:
+    """Return what ``ref`` names; a UUID costs no request, and is not known to exist."""
+    image_id = as_uuid(ref)
+    if image_id is not None:
+        return Target(ref, image_id, None)
+    record = by_name(glance, ref)
+    return Target(ref, str(record["id"]), ref)
+
+
+def with_target(glance: Glance, found: Target, action: Callable[[str, str | None], T]) -> T:
+    """Call ``action`` with the id and, if known, the name of what was named.
+
+    A UUID that turns out to be unknown is tried as a name.
+    """
+    if found.name is not None:
+        return action(found.id, found.name)
+    return by_id_or_name(
+        glance,
+        found.ref,
+        lambda image_id: action(image_id, None),
+        lambda record: action(str(record["id"]), record.get("name")),
+    )
+
+
 def as_uuid(ref: str) -> str | None:
     """Return ``ref`` in Glance's spelling when it is a UUID with dashes, else None.
 
@@ -70,11 +103,7 @@ def by_name(glance: Glance, name: str) -> Image:
     a visible match hides the hidden ones. Names are compared again here: a database may ignore
     case. Raises NotFoundError or RefusedError.
     """
-    pool = ThreadPoolExecutor(2)
-    try:
-        visible, hidden = pool.map(lambda hidden: _named(glance, name, hidden), (False, True))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after a signal nobody waits
+    visible, hidden = parallel.each(lambda hidden: _named(glance, name, hidden), (False, True), 2)
     found = visible or hidden
     match found:
         case [only]:

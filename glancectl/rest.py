@@ -72,7 +72,8 @@ class Rest:
         is sent again only when it surely was not carried out.
         Raises what ``check`` raises, and UnavailableError when the service cannot be reached.
         """
-        content = None if body is None else json.dumps(body).encode()
+        with transport_errors(doing):
+            content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         return self._answer(
             method,
             path,

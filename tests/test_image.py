@@ -154,6 +154,7 @@ def test_any_name_can_be_made_found_and_deleted(project: Project, name: str) -> 
 def test_a_name_that_looks_like_an_id_is_found_as_a_name(project: Project) -> None:
     image_id = make(MISSING)
     assert run("image", "show", MISSING, "-q").out == f"{image_id}\n"
+    run("image", "delete", MISSING)
 
 
 def test_hidden_images_are_found_by_name_and_visible_ones_win(project: Project) -> None:

@@ -1,6 +1,7 @@
 """The command line: the root of all commands, the global options, the one error boundary."""
 
 import errno
+import functools
 import os
 import signal
 import sys
@@ -224,7 +225,7 @@ def main(argv: Sequence[str]) -> int:
     The one place where exceptions become text: below it everything raises. A bug of ours passes
     through, with its traceback.
     """
-    command = typer.main.get_command(app)
+    command = _command()
     if "_GLANCECTL_COMPLETE" in os.environ:
         command.main(list(argv), prog_name="glancectl")
     state = State()
@@ -251,6 +252,12 @@ def main(argv: Sequence[str]) -> int:
         _abandon_stdout()
         return _fail(RefusedError("the output cannot be written", cause=error.strerror), state)
     return Exit.OK
+
+
+@functools.cache
+def _command() -> Any:
+    """Return the tree of commands, whose making takes a while."""
+    return typer.main.get_command(app)
 
 
 def _fail(error: GlancectlError, state: State) -> int:

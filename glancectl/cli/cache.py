@@ -21,8 +21,6 @@ from glancectl.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from glancectl.api import Glance
-
 app = new_app("See and steer the image cache (admin); each API host has its own.")
 
 COLUMNS = ("image_id", "state", "hits", "size", "last_accessed")
@@ -57,9 +55,8 @@ def queue(
     from glancectl.flows import bulk
 
     glance = connect(ctx)
-    outcome = bulk.each(
-        targets(images), lambda ref: _done(glance, ref, glance.queue_for_cache, "queued"), jobs=jobs
-    )
+    act = _acting(glance.queue_for_cache, "queued")
+    outcome = bulk.each_id(glance, targets(images), act, jobs=jobs)
     show_each(images, outcome, view(ctx, output, columns, quiet))
 
 
@@ -76,11 +73,8 @@ def delete(
     from glancectl.flows import bulk
 
     glance = connect(ctx)
-    outcome = bulk.each(
-        targets(images),
-        lambda ref: _done(glance, ref, glance.delete_from_cache, "deleted"),
-        jobs=jobs,
-    )
+    act = _acting(glance.delete_from_cache, "deleted")
+    outcome = bulk.each_id(glance, targets(images), act, jobs=jobs)
     show_each(images, outcome, view(ctx, output, columns, quiet))
 
 
@@ -129,16 +123,13 @@ def nodes(
     render.records(rows, view(ctx, output, columns, quiet), columns=("node",), key="node")
 
 
-def _done(
-    glance: "Glance", ref: str, act: "Callable[[str], None]", status: str
-) -> dict[str, object]:
-    """Call ``act`` with the id of an image, and return what became of it."""
-    from glancectl import resolve
+def _acting(
+    call: "Callable[[str], None]", status: str
+) -> "Callable[[str, str | None], dict[str, object]]":
+    """Return what calls ``call`` with the id of an image, and tells what became of it."""
 
-    def with_id(image_id: str, name: str | None = None) -> dict[str, object]:
-        act(image_id)
+    def act(image_id: str, name: str | None) -> dict[str, object]:
+        call(image_id)
         return {"id": image_id, "name": name, "status": status}
 
-    return resolve.by_id_or_name(
-        glance, ref, with_id, lambda record: with_id(record["id"], record.get("name"))
-    )
+    return act

@@ -277,17 +277,12 @@ def delete(
 
     Asks on a terminal when an image is named by its name, or more than one is.
     """
-    from glancectl.flows import bulk
-    from glancectl.flows.delete import delete_image
+    from glancectl.flows.delete import delete_images
     from glancectl.resolve import as_uuid
 
     named = targets(images)
     if may_ask() and not yes and (len(named) > 1 or any(as_uuid(ref) is None for ref in named)):
         confirm(f"Delete {', '.join(named)}?")
     glance = connect(ctx)
-    outcome = bulk.each(
-        named,
-        lambda ref: delete_image(glance, ref, if_exists=if_exists, unprotect=unprotect),
-        jobs=jobs,
-    )
+    outcome = delete_images(glance, named, if_exists=if_exists, unprotect=unprotect, jobs=jobs)
     show_each(images, outcome, view(ctx, output, columns, quiet))

@@ -118,20 +118,20 @@ def update(
         remove_tags=remove_tag or (),
         purge=purge_properties,
     )
-    operations = None if patch is None else _patch_input(patch, images)
-    if operations is not None and wanted != patches.Change():
+    if patch is not None and wanted != patches.Change():
         raise UsageError("--patch goes without other changes")
     if exit_code and not dry_run:
         raise UsageError("--exit-code goes with --dry-run")
+    raw = None if patch is None else _patch_input(patch, images)
 
     def differences(record: "Image") -> list[dict[str, object]]:
-        planned = patches.operations(record, wanted) if operations is None else operations
+        planned = patches.operations(record, wanted) if patch is None else raw
         return patches.differences(record, planned)
 
     def act(record: "Image") -> "Image":
-        if operations is not None:
-            return update_flow.send(glance, record, operations)
-        return update_flow.change(glance, record, wanted, note)
+        if patch is None:
+            return update_flow.change(glance, record, wanted, note)
+        return update_flow.send(glance, record, raw)
 
     shown = view(ctx, output, columns, quiet)
     if dry_run:
@@ -159,7 +159,8 @@ def _show_differences(
     from glancectl import render
     from glancectl.errors import DiffersError
 
-    render.records([row for rows in found for row in rows], shown, columns=DIFFERENCE_COLUMNS)
+    printed = [rows[:1] if shown.quiet else rows for rows in found]  # quiet: each id once
+    render.records([row for rows in printed for row in rows], shown, columns=DIFFERENCE_COLUMNS)
     if failure is not None:
         raise failure
     changed = sum(map(bool, found))

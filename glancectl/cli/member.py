@@ -213,6 +213,6 @@ def _own_project(login: "Login") -> str:
     if project_id is None:
         raise AuthError(
             "which project is yours cannot be told from OS_TOKEN alone",
-            hint="log in through Keystone, or: glancectl member update IMAGE PROJECT --status …",
+            hint="log in through Keystone: --cloud NAME, or the other OS_* variables",
         )
     return project_id

@@ -242,11 +242,13 @@ def _properties_file(path: str) -> dict[str, str]:
         raise RefusedError(f"{path} is not valid JSON or YAML", cause=str(error)) from None
     if not isinstance(content, dict):
         raise RefusedError(f"{path} holds no mapping of properties")
-    return {str(key): _as_text(value) for key, value in content.items()}
+    return {str(key): _as_text(path, key, value) for key, value in content.items()}
 
 
-def _as_text(value: object) -> str:
+def _as_text(path: str, key: object, value: object) -> str:
     """Return a property's value as Glance wants it, a string; true and false in lower case."""
+    if value is None or isinstance(value, list | dict):
+        raise RefusedError(f"{path}: the value of {key!r} is no text")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -46,11 +46,9 @@ def delete(
 
     glance = connect(ctx)
 
-    def with_id(image_id: str, name: str | None = None) -> dict[str, object]:
+    def act(image_id: str, name: str | None) -> dict[str, object]:
         glance.delete_from_store(store, image_id)
         return {"id": image_id, "name": name, "status": "deleted", "store": store}
 
-    deleted = resolve.by_id_or_name(
-        glance, image, with_id, lambda record: with_id(record["id"], record.get("name"))
-    )
+    deleted = resolve.with_target(glance, resolve.target(glance, image), act)
     render.record(deleted, view(ctx, output, columns, quiet))

@@ -2,11 +2,10 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from glancectl import resolve
+from glancectl import parallel, resolve
 from glancectl.api import Glance, Image
 from glancectl.errors import FailedTarget, GlancectlError, PartialError
 
@@ -23,17 +22,7 @@ def each(
     results keep the order of the targets; an action that returns None had nothing to do. The error
     of a single target is its own; several make a PartialError. A signal stops what has not begun.
     """
-    unique = list(dict.fromkeys(targets))
-    pool = ThreadPoolExecutor(max(1, min(jobs, len(unique))))
-    try:
-        outcomes = list(pool.map(lambda target: _outcome(action, target), unique))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after a signal nobody waits
-    results = [result for result, _ in outcomes if result is not None]
-    failures = [
-        (target, error) for target, (_, error) in zip(unique, outcomes, strict=True) if error
-    ]
-    return results, summary(unique, failures)
+    return each_found(targets, str, action, key=str, jobs=jobs)
 
 
 def each_image(
@@ -42,6 +31,19 @@ def each_image(
     """Do what ``each`` does, with the records of the images that ``refs`` name."""
     return each_found(
         refs, partial(resolve.image, glance), action, key=lambda record: record["id"], jobs=jobs
+    )
+
+
+def each_id(
+    glance: Glance, refs: Sequence[str], action: Callable[[str, str | None], T | None], *, jobs: int
+) -> tuple[list[T], GlancectlError | None]:
+    """Do what ``each`` does, with the ids of the images, and their names if those were given."""
+    return each_found(
+        refs,
+        partial(resolve.target, glance),
+        lambda target: resolve.with_target(glance, target, action),
+        key=lambda target: target.id,
+        jobs=jobs,
     )
 
 
@@ -55,29 +57,50 @@ def each_found(
 ) -> tuple[list[T], GlancectlError | None]:
     """Do what ``each`` does, with what ``find`` makes of each of ``refs``.
 
-    What is named twice, by its name and by its id, is done once as well. key: returns the id.
+    What is named twice, by its name and by its id, is one target. key: returns the id.
     """
+    named = list(dict.fromkeys(refs))
+    keys: dict[str, str] = {}  # of the refs that were found
     begun: set[str] = set()
     lock = threading.Lock()
 
-    def act(ref: str) -> T | None:
+    def act(ref: str) -> tuple[bool, T | None]:
+        """Return whether it was done here, and the result."""
         found = find(ref)
         with lock:
-            if key(found) in begun:
-                return None
-            begun.add(key(found))
-        return action(found)
+            keys[ref] = key(found)
+            if keys[ref] in begun:
+                return False, None
+            begun.add(keys[ref])
+        return True, action(found)
 
-    return each(refs, act, jobs=jobs)
+    ends = {}
+    for ref, (done, error) in zip(named, _try_all(act, named, jobs), strict=True):
+        if error is not None or (done is not None and done[0]):
+            ends[keys.get(ref, ref)] = (done[1] if done else None, error)
+    targets: dict[str, str] = {}  # the first ref of each key
+    for ref in named:
+        targets.setdefault(keys.get(ref, ref), ref)
+    results = [ends[key][0] for key in targets]
+    failures = [(ref, ends[key][1]) for key, ref in targets.items()]
+    return (
+        [result for result in results if result is not None],
+        summary(list(targets.values()), [(ref, error) for ref, error in failures if error]),
+    )
 
 
-def _outcome(
-    action: Callable[[str], T | None], target: str
-) -> tuple[T | None, GlancectlError | None]:
-    try:
-        return action(target), None
-    except GlancectlError as error:
-        return None, error
+def _try_all(
+    act: Callable[[str], T], refs: Sequence[str], jobs: int
+) -> list[tuple[T | None, GlancectlError | None]]:
+    """Call ``act`` with each of ``refs``, ``jobs`` at once; return each result or error."""
+
+    def outcome(ref: str) -> tuple[T | None, GlancectlError | None]:
+        try:
+            return act(ref), None
+        except GlancectlError as error:
+            return None, error
+
+    return parallel.each(outcome, refs, jobs)
 
 
 def summary(

@@ -1,34 +1,61 @@
-"""Delete an image: by id without looking it up, unprotected first when asked."""
+"""Delete images: by id without looking them up, unprotected first when asked."""
 
-from glancectl import resolve
-from glancectl.api import Glance, Image
-from glancectl.errors import NotFoundError, RefusedError
+from collections.abc import Sequence
+
+from glancectl import parallel, resolve
+from glancectl.api import Glance
+from glancectl.errors import GlancectlError, NotFoundError, RefusedError
+from glancectl.flows import bulk
+from glancectl.resolve import Target
 
 
-def delete_image(
-    glance: Glance, ref: str, *, if_exists: bool = False, unprotect: bool = False
-) -> dict[str, object] | None:
-    """Delete the image that ``ref`` names and return its id, its name if known, and ``status``.
+def delete_images(
+    glance: Glance, refs: Sequence[str], *, if_exists: bool, unprotect: bool, jobs: int
+) -> tuple[list[dict[str, object]], GlancectlError | None]:
+    """Delete the images that ``refs`` name; return what went, and what went wrong.
 
-    Returns None when there is none and ``if_exists``. Raises RefusedError when it is protected
-    and not to be unprotected.
+    Of each its id, its name if known, and ``status``. if_exists: an absent one is no failure.
+    unprotect: the protection of those that have it is lifted, else they are refused.
     """
 
-    def with_id(image_id: str) -> dict[str, object]:
-        return {"id": _delete(glance, image_id, unprotect), "name": None, "status": "deleted"}
+    def look(ref: str) -> Target | GlancectlError | None:
+        try:
+            return resolve.target(glance, ref)
+        except NotFoundError as error:
+            return None if if_exists else error
+        except GlancectlError as error:
+            return error
 
-    def with_record(record: Image) -> dict[str, object]:
-        return {**with_id(str(record["id"])), "name": record.get("name")}
+    # Before the first of them goes: a name may be that of an image also named by its id.
+    named = list(dict.fromkeys(refs))
+    looked = dict(zip(named, parallel.each(look, named, jobs), strict=True))
 
-    try:
-        return resolve.by_id_or_name(glance, ref, with_id, with_record)
-    except NotFoundError:
-        if if_exists:
+    def find(ref: str) -> Target | None:
+        found = looked[ref]
+        if isinstance(found, GlancectlError):
+            raise found
+        return found
+
+    def delete(image_id: str, name: str | None) -> dict[str, object]:
+        _delete(glance, image_id, unprotect)
+        return {"id": image_id, "name": name, "status": "deleted"}
+
+    def act(target: Target | None) -> dict[str, object] | None:
+        if target is None:
             return None
-        raise
+        try:
+            return resolve.with_target(glance, target, delete)
+        except NotFoundError:
+            if if_exists:
+                return None
+            raise
+
+    return bulk.each_found(
+        refs, find, act, key=lambda target: target.id if target else "", jobs=jobs
+    )
 
 
-def _delete(glance: Glance, image_id: str, unprotect: bool) -> str:
+def _delete(glance: Glance, image_id: str, unprotect: bool) -> None:
     try:
         glance.delete_image(image_id)
     except RefusedError as error:
@@ -37,4 +64,3 @@ def _delete(glance: Glance, image_id: str, unprotect: bool) -> str:
         lift = [{"op": "replace", "path": "/protected", "value": False}]
         glance.patch_image(image_id, lift, repeatable=True)
         glance.delete_image(image_id)
-    return image_id

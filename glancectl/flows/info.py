@@ -1,8 +1,8 @@
 """What a cloud's image service can do and holds: asked for all at once."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
+from glancectl import parallel
 from glancectl.api import Glance
 
 
@@ -18,12 +18,8 @@ def info(glance: Glance) -> dict[str, object]:
         "formats": lambda: formats(glance),
         "usage": glance.get_usage,
     }
-    pool = ThreadPoolExecutor(len(asked))
-    try:
-        answers = pool.map(lambda ask: ask(), asked.values())
-        return dict(zip(asked, answers, strict=True))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after a signal nobody waits
+    answers = parallel.each(lambda ask: ask(), list(asked.values()), len(asked))
+    return dict(zip(asked, answers, strict=True))
 
 
 def formats(glance: Glance) -> dict[str, list[str]]:

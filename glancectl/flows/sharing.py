@@ -1,12 +1,15 @@
 """Share an image with projects, and see what others share."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
+from glancectl import parallel
 from glancectl.api import Glance, Image, Member
 from glancectl.errors import GlancectlError, NotFoundError, RefusedError
 from glancectl.flows import bulk
 
 Note = Callable[[str], None]
+
+JOBS = 8  # requests at once
 
 
 def share(
@@ -58,18 +61,23 @@ def withdraw(glance: Glance, image_id: str, project_id: str) -> dict[str, object
     return {"image_id": image_id, "member_id": project_id, "status": "removed"}
 
 
-def inbox(glance: Glance, project_id: str, *, admin: bool) -> Iterator[dict[str, object]]:
-    """Yield what others share with a project and it has neither accepted nor rejected.
+def inbox(glance: Glance, project_id: str, *, admin: bool) -> list[dict[str, object]]:
+    """Return what others share with a project and it has neither accepted nor rejected.
 
-    admin: the caller sees all images, so that each has to be asked for its members.
+    admin: the caller sees all images, whoever is a member, so that each has to be asked for.
     """
     offered = [("visibility", "shared"), ("member_status", "pending")]
-    for hidden in ("false", "true"):
-        for image in glance.list_images([*offered, ("os_hidden", hidden)]):
-            if image["owner"] == project_id or (admin and not _pending(glance, image, project_id)):
-                continue
-            keys = ("name", "owner", "size")
-            yield {"image_id": image["id"], **{key: image[key] for key in keys}}
+    found = [
+        image
+        for hidden in ("false", "true")
+        for image in glance.list_images([*offered, ("os_hidden", hidden)])
+        if image["owner"] != project_id
+    ]
+    if admin:
+        pending = parallel.each(lambda image: _pending(glance, image, project_id), found, JOBS)
+        found = [image for image, is_pending in zip(found, pending, strict=True) if is_pending]
+    keys = ("name", "owner", "size")
+    return [{"image_id": image["id"], **{key: image[key] for key in keys}} for image in found]
 
 
 def _pending(glance: Glance, image: Image, project_id: str) -> bool:

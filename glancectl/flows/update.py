@@ -1,10 +1,11 @@
 """Change records: only what differs is sent, and nothing when nothing does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 from glancectl.api import Glance, Image
 from glancectl.errors import RefusedError
-from glancectl.patch import Change, Operation, operations
+from glancectl.patch import Change, operations
 
 Note = Callable[[str], None]
 
@@ -24,19 +25,23 @@ def change(glance: Glance, record: Image, wanted: Change, note: Note) -> Image:
     if not todo:
         return record
     try:
-        return glance.patch_image(record["id"], todo, repeatable=True)
+        changed = glance.patch_image(record["id"], todo, repeatable=True)
     except RefusedError as error:
-        if error.status == 409 and error.retried:  # a property removed by the try before
-            now = glance.get_image(record["id"])
-            if not operations(now, wanted):
-                return now
-        raise
+        if error.status != 409 or not error.retried:
+            raise
+        changed = glance.get_image(record["id"])  # removed by the try before, perhaps
+        if operations(changed, wanted):
+            raise
+    if left := operations(changed, wanted):  # the name of a property means something to Glance
+        paths = ", ".join(operation["path"] for operation in left)
+        raise RefusedError(f"Glance accepted the change of image {record['id']} but not {paths}")
+    return changed
 
 
-def send(glance: Glance, record: Image, patch: Sequence[Operation]) -> Image:
-    """Send operations of the user's own as they are, and return the record that they make."""
+def send(glance: Glance, record: Image, patch: Any) -> Image:
+    """Send a patch of the user's own as it is, any JSON, and return the record that it makes."""
     # The second time, a removal fails and an addition to a list may be there twice.
-    repeatable = all(
+    repeatable = isinstance(patch, list) and all(
         isinstance(operation, dict) and operation.get("op") == "replace" for operation in patch
     )
     return glance.patch_image(record["id"], patch, repeatable=repeatable)
