@@ -5,7 +5,7 @@ answered with 403, and stored all the same. Custom properties are set with ``add
 takes for both new and existing ones; ``replace`` of a missing one is a 409.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +35,9 @@ READ_ONLY = (
     *("created_at", "updated_at", "direct_url", "self", "file", "schema", "stores", "locations"),
 )
 TRANSIENT = "os_glance_"  # Glance's notes on an import; nobody else may touch them
-# Setting a property of this name makes Glance write the record over that of another image.
-DESTRUCTIVE = "image_id"
+# Names that Glance takes for parts of itself when they are set: the first makes it write the
+# record over that of another image, the others end in a 500.
+TAKEN = ("image_id", "base", "extra_properties")
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,24 @@ class Change:
         for key in (*self.properties, *self.remove_properties):
             if key in FIELDS:
                 raise UsageError(f"{key!r} is no custom property", hint=FIELDS[key])
-            if not key:
-                raise UsageError("the name of a property cannot be empty")
-            if key != key.strip():
-                raise UsageError(f"Glance would strip the spaces of {key!r}, another property")
-        if DESTRUCTIVE in self.properties:
-            raise RefusedError(f"a property {DESTRUCTIVE!r} would make Glance change another image")
-        if "" in self.add_tags:
-            raise UsageError("a tag cannot be empty")
+        require_names((*self.properties, *self.remove_properties), self.add_tags)
+        for key in self.properties:
+            if key in TAKEN:
+                raise RefusedError(f"Glance would take the property {key!r} for a part of itself")
+
+
+def require_names(properties: Iterable[str], tags: Iterable[str]) -> None:
+    """Raise UsageError for names that Glance takes and nobody could change or address again.
+
+    From the name of a property that is changed it strips the spaces around it.
+    """
+    for key in properties:
+        if not key:
+            raise UsageError("the name of a property cannot be empty")
+        if key != key.strip():
+            raise UsageError(f"Glance would strip the spaces of {key!r}, another property")
+    if "" in tags:
+        raise UsageError("a tag cannot be empty")
 
 
 def operations(record: Record, change: Change) -> list[Operation]:

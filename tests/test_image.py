@@ -75,6 +75,9 @@ def test_create_with_an_id_that_is_taken_is_refused_and_harms_nothing(project: P
         pytest.param(
             ["--property", "k=@/nonexistent"], 1, "cannot read /nonexistent", id="no-file"
         ),
+        pytest.param(["--property", " x=y"], 2, "strip the spaces", id="property-with-spaces"),
+        pytest.param(["--tag", ""], 2, "a tag cannot be empty", id="empty-tag"),
+        pytest.param(["--tag", "\udcff"], 1, "is not UTF-8 text", id="bytes-that-are-no-text"),
         pytest.param(["--min-ram", "-1"], 2, "--min-ram", id="negative"),
         pytest.param(["--visibility", "public"], 3, "not allowed", id="public-needs-admin"),
         pytest.param(["--owner", "no-such-project"], 3, "use the project's id", id="unknown-owner"),
@@ -291,6 +294,7 @@ def test_every_filter_finds_its_image_alone(project: Project) -> None:
     [
         (["--sort", "nope"], 1, "Invalid sort key"),
         (["--marker", MISSING], 1, "cannot list images"),
+        (["--name", "\udcff"], 1, "is not UTF-8 text"),
         (["--created-after", "yesterday"], 2, "'--created-after': expected a date"),
         (["--size-min", "big"], 2, "'--size-min': expected a size"),
         (["--filter", "nope"], 2, "'--filter': expected KEY=VALUE"),

@@ -71,6 +71,8 @@ UPDATE = [
     Row("image update {queued} --property size=1", 403, 1, "read-only"),
     Row("image update {queued} --properties-file {many}", 413, 1, "image properties"),
     Row("image update {queued} --property os_glance_x=1", 403, 1, "reserved"),
+    Row("image update {queued} --property base=x", None, 1, "a part of itself"),
+    Row("image update {queued} --property member=x", None, 1, "silently left out /member"),
     Row("image update {queued} --disk-format floppy", 400, 1, "is not one of"),
     Row("image update {queued} --visibility public", 403, 3, "not authorized"),
     Row(f"image update {{queued}} --owner {NOBODY}", 403, 3, "Owner can't be updated"),

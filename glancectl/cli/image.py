@@ -217,12 +217,15 @@ def create(
     With --file the image is active and verified at the end, or its record is removed again.
     """
     from glancectl import render
+    from glancectl.patch import require_names
     from glancectl.transfer import upload as upload_flow
 
     require_source(file, size, checksum, header, allow_empty, store)
+    custom = properties(property_, properties_file)
+    require_names(custom, tag or ())
     glance = connect(ctx)
     fields = {
-        **properties(property_, properties_file),
+        **custom,
         **given(
             id=id_,
             name=name,

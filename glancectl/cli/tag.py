@@ -6,7 +6,6 @@ import typer
 
 from glancectl.cli import connect, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, ImageArg, nonempty, notes, show_each, view
-from glancectl.errors import UsageError
 
 app = new_app("List, add, remove and replace tags.")
 
@@ -51,8 +50,9 @@ def add(
     """Add tags to an image."""
     from glancectl import render, resolve
     from glancectl.flows import tags as tag_flow
+    from glancectl.patch import require_names
 
-    _require_text(tags)
+    require_names((), tags)
     glance = connect(ctx)
     record = resolve.image(glance, image)
     tagged = tag_flow.add(glance, record, tags, notes(ctx, quiet))
@@ -90,14 +90,9 @@ def replace(
     """Give an image these tags and no others."""
     from glancectl import render, resolve
     from glancectl.flows import tags as tag_flow
+    from glancectl.patch import require_names
 
-    _require_text(tags)
+    require_names((), tags)
     glance = connect(ctx)
     tagged = tag_flow.replace(glance, resolve.image(glance, image), tags)
     render.record(tagged, view(ctx, output, columns, quiet), key="tags")
-
-
-def _require_text(tags: list[str]) -> None:
-    """Refuse an empty tag, which Glance would take: an unset variable, most likely."""
-    if "" in tags:
-        raise UsageError("a tag cannot be empty")

@@ -34,7 +34,7 @@ def change(glance: Glance, record: Image, wanted: Change, note: Note) -> Image:
             raise
     if left := operations(changed, wanted):  # the name of a property means something to Glance
         paths = ", ".join(operation["path"] for operation in left)
-        raise RefusedError(f"Glance accepted the change of image {record['id']} but not {paths}")
+        raise RefusedError(f"Glance changed image {record['id']}, but silently left out {paths}")
     return changed
 
 
