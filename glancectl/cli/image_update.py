@@ -118,15 +118,12 @@ def update(
         remove_tags=remove_tag or (),
         purge=purge_properties,
     )
-    if patch is not None and wanted != patches.Change():
-        raise UsageError("--patch goes without other changes")
     if exit_code and not dry_run:
         raise UsageError("--exit-code goes with --dry-run")
-    raw = None if patch is None else _patch_input(patch, images)
+    raw = _patch_input(patch, images, alone=wanted == patches.Change())
 
-    def differences(record: "Image") -> list[dict[str, object]]:
-        planned = patches.operations(record, wanted) if patch is None else raw
-        return patches.differences(record, planned)
+    def plan(record: "Image") -> Any:
+        return patches.operations(record, wanted) if patch is None else raw
 
     def act(record: "Image") -> "Image":
         if patch is None:
@@ -135,14 +132,26 @@ def update(
 
     shown = view(ctx, output, columns, quiet)
     if dry_run:
-        found = bulk.each_image(glance, targets(images), differences, jobs=jobs)
+        found = bulk.each_image(
+            glance,
+            targets(images),
+            lambda record: patches.differences(record, plan(record)),
+            jobs=jobs,
+        )
         _show_differences(*found, shown, exit_code)
     else:
         _on_each(glance, images, act, jobs, shown)
 
 
-def _patch_input(text: str, images: list[str]) -> Any:
-    """Return the JSON of ``--patch``: the argument itself, a file's, or stdin's."""
+def _patch_input(text: str | None, images: list[str], *, alone: bool) -> Any:
+    """Return the JSON of ``--patch``, if any: the argument itself, a file's, or stdin's.
+
+    alone: no other change was asked for.
+    """
+    if text is None:
+        return None
+    if not alone:
+        raise UsageError("--patch goes without other changes")
     if text == "-" and "-" in images:
         raise UsageError("stdin cannot hold both the images and the patch")
     is_json = text.lstrip().startswith(("[", "{"))

@@ -1,12 +1,15 @@
 """Delete images: by id without looking them up, unprotected first when asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from glancectl import parallel, resolve
 from glancectl.api import Glance
 from glancectl.errors import GlancectlError, NotFoundError, RefusedError
 from glancectl.flows import bulk
 from glancectl.resolve import Target
+
+T = TypeVar("T")
 
 
 def delete_images(
@@ -18,11 +21,17 @@ def delete_images(
     unprotect: the protection of those that have it is lifted, else they are refused.
     """
 
+    def unless_absent(call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except NotFoundError:
+            if if_exists:
+                return None
+            raise
+
     def look(ref: str) -> Target | GlancectlError | None:
         try:
-            return resolve.target(glance, ref)
-        except NotFoundError as error:
-            return None if if_exists else error
+            return unless_absent(lambda: resolve.target(glance, ref))
         except GlancectlError as error:
             return error
 
@@ -43,12 +52,7 @@ def delete_images(
     def act(target: Target | None) -> dict[str, object] | None:
         if target is None:
             return None
-        try:
-            return resolve.with_target(glance, target, delete)
-        except NotFoundError:
-            if if_exists:
-                return None
-            raise
+        return unless_absent(lambda: resolve.with_target(glance, target, delete))
 
     return bulk.each_found(
         refs, find, act, key=lambda target: target.id if target else "", jobs=jobs
