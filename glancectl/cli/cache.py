@@ -69,7 +69,7 @@ def delete(
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
-    """Drop images from the cache and its queue; the images themselves stay."""
+    """Drop images from the cache and its queue; they stay."""
     from glancectl.flows import bulk
 
     glance = connect(ctx)
@@ -101,7 +101,7 @@ def clean(ctx: typer.Context, output: FormatOpt = None) -> None:  # noqa: ARG001
 
 @app.command(epilog="Example: glancectl cache prune")
 def prune(ctx: typer.Context, output: FormatOpt = None, columns: ColumnsOpt = None) -> None:
-    """Shrink the cache to its limit, and show what went: files and bytes."""
+    """Shrink the cache to its limit, and show what went."""
     from glancectl import render
 
     render.record(connect(ctx).prune_cache(), view(ctx, output, columns, quiet=False))

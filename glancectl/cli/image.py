@@ -212,7 +212,7 @@ def create(
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
-    """Create an image from a file, a URL or stdin, or reserve a record.
+    """Create an image from file, URL or stdin, or just a record.
 
     With --file the image is active and verified at the end, or its record is removed again.
     """
@@ -276,9 +276,10 @@ def delete(
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
-    """Delete images for good; all are tried, whatever becomes of the others.
+    """Delete images for good.
 
-    Asks on a terminal when an image is named by its name, or more than one is.
+    All are tried, whatever becomes of the others. Asks on a terminal when an image is named by
+    its name, or more than one is.
     """
     from glancectl.flows.delete import delete_images
     from glancectl.resolve import as_uuid

@@ -80,7 +80,7 @@ def stage(
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
-    """Put data where image import --method glance-direct takes them from.
+    """Stage data for an import by glance-direct.
 
     image import --file does both.
     """
@@ -117,7 +117,10 @@ def download(
     columns: ColumnsOpt = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the path only.")] = False,
 ) -> None:
-    """Download an image's data into a file that appears only when it is whole and verified."""
+    """Download an image's data, verified.
+
+    The file appears only when it is whole and its digest right.
+    """
     from glancectl import render, resolve
     from glancectl.transfer import download as download_flow
 

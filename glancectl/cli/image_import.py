@@ -83,7 +83,7 @@ def import_(
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
-    """Have Glance import data into a reserved image, or copy them to other stores.
+    """Have Glance fetch an image's data, or copy them to stores.
 
     Waits, and tells how the import ended, which the image's status does not. --no-wait prints
     the task instead.

@@ -208,7 +208,7 @@ def deactivate(
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
-    """Make the data of images unreadable for all but admins; the records stay."""
+    """Make the data of images unreadable for all but admins."""
     from glancectl.flows import activation
 
     glance, note = connect(ctx), notes(ctx, quiet)

@@ -7,7 +7,7 @@ from glancectl.cli.options import ColumnsOpt, FormatOpt, view
 
 
 def info(ctx: typer.Context, output: FormatOpt = None, columns: ColumnsOpt = None) -> None:
-    """Show API versions, import methods, stores, formats, quota and usage."""
+    """Show versions, import methods, stores, formats, usage."""
     from glancectl import render
     from glancectl.flows.info import info
 

@@ -28,7 +28,7 @@ def list_(
     columns: ColumnsOpt = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print URLs only.")] = False,
 ) -> None:
-    """List the URLs of an image's data, and the store of each (admin)."""
+    """List where an image's data are: URLs and stores (admin)."""
     from glancectl import render, resolve
 
     glance = connect(ctx)
@@ -50,7 +50,7 @@ def add(
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
-    """Make what a URL names the data of a queued image, without copying them."""
+    """Make what a URL names an image's data, not copying them."""
     from glancectl import render, resolve
     from glancectl.flows import imports
     from glancectl.transfer.upload import ready

@@ -41,7 +41,10 @@ def list_(
     columns: ColumnsOpt = None,
     quiet: MemberQuietOpt = False,
 ) -> None:
-    """List the projects that an image is shared with; as a member you see yourself only."""
+    """List the projects that an image is shared with.
+
+    As one of them you see yourself only.
+    """
     from glancectl import render, resolve
 
     glance = connect(ctx)
@@ -79,9 +82,10 @@ def add(
     columns: ColumnsOpt = None,
     quiet: MemberQuietOpt = False,
 ) -> None:
-    """Share an image with projects; a private one is made shared first.
+    """Share an image with projects.
 
-    They can use it at once, by its id; once they accept, it is in their lists too.
+    A private one is made shared first. They can use it at once, by its id; once they accept, it is
+    in their lists too.
     """
     from glancectl import resolve
     from glancectl.flows import sharing
@@ -110,7 +114,7 @@ def update(
     columns: ColumnsOpt = None,
     quiet: MemberQuietOpt = False,
 ) -> None:
-    """Set a project's answer: for your own project, or for any as admin."""
+    """Set the answer of your own project, or of any as admin."""
     from glancectl import resolve
 
     glance = connect(ctx)
@@ -126,7 +130,7 @@ def accept(
     columns: ColumnsOpt = None,
     quiet: MemberQuietOpt = False,
 ) -> None:
-    """Accept an image for your own project: it comes into your lists."""
+    """Accept an image for your own project, into its lists."""
     glance = connect(ctx)
     own = _own_project(glance.rest.login)
     _answer(glance, image, own, "accepted", view(ctx, output, columns, quiet))
@@ -140,7 +144,7 @@ def reject(
     columns: ColumnsOpt = None,
     quiet: MemberQuietOpt = False,
 ) -> None:
-    """Reject an image for your own project: it stays out of your lists."""
+    """Reject an image for your own project, out of its lists."""
     glance = connect(ctx)
     own = _own_project(glance.rest.login)
     _answer(glance, image, own, "rejected", view(ctx, output, columns, quiet))
@@ -186,7 +190,7 @@ def inbox(
     columns: ColumnsOpt = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print image ids only.")] = False,
 ) -> None:
-    """List what others share with you and you have neither accepted nor rejected."""
+    """List what others offer you and you have not answered."""
     from glancectl import render
     from glancectl.flows import sharing
 

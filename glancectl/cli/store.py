@@ -41,7 +41,10 @@ def delete(
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
-    """Delete the copy of an image in one store (admin); the last copy is refused."""
+    """Delete the copy of an image in one store (admin).
+
+    The last copy is refused.
+    """
     from glancectl import render, resolve
 
     glance = connect(ctx)

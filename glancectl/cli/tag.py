@@ -28,7 +28,7 @@ def list_(
     columns: ColumnsOpt = None,
     quiet: TagQuietOpt = False,
 ) -> None:
-    """List the tags of an image, or all tags and how many images have each."""
+    """List the tags of an image, or all and how many have each."""
     from glancectl import render, resolve
     from glancectl.flows import tags as tag_flow
 
@@ -68,7 +68,10 @@ def remove(
     columns: ColumnsOpt = None,
     quiet: TagQuietOpt = False,
 ) -> None:
-    """Remove tags from an image; absent ones are exit 4, or 9 if others were there."""
+    """Remove tags from an image.
+
+    Absent ones are exit 4, or 9 if others were there.
+    """
     from glancectl import resolve
     from glancectl.flows import tags as tag_flow
 

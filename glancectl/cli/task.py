@@ -116,7 +116,10 @@ def create(
     columns: ColumnsOpt = None,
     quiet: TaskQuietOpt = False,
 ) -> None:
-    """Create a task (admin). For imports, image import does more, and waits."""
+    """Create a task (admin).
+
+    For imports, image import does more, and waits.
+    """
     from glancectl import render
 
     created = connect(ctx).create_task(type_, json_input(input_))
@@ -134,7 +137,10 @@ def wait(
     columns: ColumnsOpt = None,
     quiet: TaskQuietOpt = False,
 ) -> None:
-    """Wait until a task has ended; one that failed is exit 8, with its message."""
+    """Wait until a task has ended.
+
+    One that failed is exit 8, with its message.
+    """
     from glancectl import render, watch
 
     get = _reader(connect(ctx), task, image)
