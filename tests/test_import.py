@@ -673,6 +673,15 @@ def test_without_tasks_the_record_tells_how_an_import_ended(
     )
 
 
+def test_without_tasks_an_import_whose_answer_is_lost_is_seen_by_its_lock(
+    no_tasks: FaultProxy, stalled: str
+) -> None:
+    image_id = make()
+    no_tasks.add("^POST .*/import", status=502, carry_out=True)
+    result = imported(image_id, *web_download(stalled), "--timeout", 0.5, code=7)
+    assert f"hint: it goes on: glancectl image wait {image_id} --for active" in result.err
+
+
 def test_without_tasks_an_import_can_still_go_on_for_too_long(
     no_tasks: FaultProxy, stalled: str
 ) -> None:

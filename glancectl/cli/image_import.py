@@ -215,12 +215,17 @@ def wait(
     from glancectl.flows import bulk
 
     glance, named = connect(ctx), targets(images)
-    what = named[0] if len(named) == 1 else f"{len(named)} images"
+    is_one = len(named) == 1
+    what = named[0] if is_one else f"{len(named)} images"
     with progress_for(ctx, what, None, quiet) as progress:
+
+        def say(status: str) -> None:
+            progress.phase(status if is_one else f"waiting until they are {wanted}")
+
         outcome = bulk.each(
             named,
             lambda ref: watch.image(
-                glance, ref, wanted, timeout=timeout, interval=interval, say=progress.phase
+                glance, ref, wanted, timeout=timeout, interval=interval, say=say
             ),
             jobs=len(named),
         )

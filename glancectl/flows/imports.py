@@ -137,10 +137,14 @@ def start(
     lost = _post(post, not_begun)
     if isinstance(lost, Interrupted):
         glance.rest.hurry()
-    with _noting(f"it may have begun: {_wait_command(image_id)}"):
+    try:
         new = [task for task in image_tasks(glance, image_id) if task["id"] not in known]
-    if lost is not None and (not new or isinstance(lost, Interrupted)):
-        with _noting(f"it has begun: {_wait_command(image_id)}" if new else not_begun):
+        begun = bool(new) or lost is None or _is_locked(_record(glance, image_id))
+    except (GlancectlError, Interrupted) as error:
+        with _noting(f"it may have begun: {_wait_command(image_id)}"):
+            raise lost or error from None
+    if lost is not None and (not begun or isinstance(lost, Interrupted)):
+        with _noting(f"it has begun: {_wait_command(image_id)}" if begun else not_begun):
             raise lost
     return max(new, key=lambda task: str(task["created_at"]), default=None)
 
@@ -200,7 +204,7 @@ def finish(
             say(f"importing, {progress_of(now)}")
             return None
         record = _record(glance, image_id)
-        if record is not None and "os_glance_import_task" in record:
+        if _is_locked(record):
             # Without a task the lock is all there is to see. With one, it is about to go; until
             # then the next import would be refused.
             locked_until = locked_until or time.monotonic() + LOCK_LINGERS
@@ -237,6 +241,11 @@ def _record(glance: Glance, image_id: str) -> Image | None:
         return glance.get_image(image_id)
     except NotFoundError:
         return None
+
+
+def _is_locked(record: Image | None) -> bool:
+    """Tell whether an import of the image is under way; Glance takes no other until it ends."""
+    return record is not None and "os_glance_import_task" in record
 
 
 def _failed_stores(record: Image, task: Task | None) -> GlancectlError | None:
