@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from conftest import Project, run
+from conftest import HTTP, Project, log_in, run, wait_for
 from faultproxy import FaultProxy
 
 from glancectl import tokens
@@ -337,3 +337,22 @@ def test_debug_shows_requests_without_secrets(project: Project) -> None:
     assert "GET http" in result.err
     assert token not in result.err
     assert project.password not in result.err
+
+
+def test_a_project_is_looked_up_with_the_cached_token_and_with_a_new_one_if_that_is_revoked(
+    project: Project, admin: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(admin, monkeypatch)
+    image_id = run("image", "create", "x", "--owner", project.name, "-q").out.strip()
+    assert "logging in" not in run("-v", "image", "list", "--owner", project.name).err
+    token = run("auth", "token").out.strip()
+    headers = {"X-Auth-Token": token, "X-Subject-Token": token}
+    answer = HTTP.delete(f"{project.sandbox.keystone}/auth/tokens", headers=headers)
+    assert answer.status_code == 204
+    # Keystone's own cache may let a revoked token through for a moment.
+    url = f"{project.sandbox.keystone}/projects?name={project.name}"
+    wait_for(lambda: HTTP.get(url, headers={"X-Auth-Token": token}).status_code == 401)
+    found = run("-v", "image", "list", "--owner", project.name, "-q")
+    assert found.lines == [image_id]
+    assert found.err.count("logging in") == 1
+    assert run("auth", "token").out.strip() != token

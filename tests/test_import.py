@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project, Result, Sandbox, log_in, run
+from conftest import Project, Result, Sandbox, log_in, run, wait_for
 from faultproxy import FaultProxy
 from test_image import MISSING, status_of
-from test_transfer import sha512, wait_for
+from test_transfer import sha512
 
 Served = tuple[str, Path]
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HTTP, LIMITS, Project, run
+from conftest import HTTP, LIMITS, Project, run, wait_for
 from faultproxy import FaultProxy
 from test_image import MISSING, status_of
-from test_transfer import wait_for
 
 Served = tuple[str, Path]
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import Project, log_in, run
+from conftest import Project, log_in, run, wait_for
 from faultproxy import FaultProxy
 
 GLANCECTL = [sys.executable, "-m", "glancectl"]
@@ -612,14 +612,6 @@ def test_two_downloads_of_one_file_make_one_right_file(
     assert sorted(states) == ["downloaded", "unchanged"]
     assert sha512(Path("out")) == sha512(raw)
     assert [path.name for path in Path().iterdir()] == ["out"]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until ``condition`` holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 # memory
