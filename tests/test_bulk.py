@@ -1,6 +1,9 @@
 """One command, many images: all are tried, each failure is named, the order is that asked for."""
 
 import json
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Project, run
+from conftest import Project, run, wait_for
 from faultproxy import FaultProxy
 from test_image import make
 
@@ -222,3 +225,19 @@ def test_a_broken_service_fails_each_target_by_itself(project: Project, proxy: F
     assert [record["id"] for record in result.json] == [*ids[:2], *ids[3:]]
     [one] = failed(result.err)["targets"]
     assert (one["target"], one["exit"], one["status"]) == (ids[2], 5, 503)
+
+
+def test_a_signal_says_how_far_it_came(project: Project, proxy: FaultProxy) -> None:
+    ids = reserve(project, 6)
+    for slow in ids[2:]:
+        proxy.add(f"^PATCH .*/{slow}", stall=60)
+    command = [sys.executable, "-m", "glancectl", "image", "update", *ids, "--property", "k=v"]
+    with subprocess.Popen([*command, "--jobs", "2"], stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: proxy.count("^PATCH") == 4)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (
+        130,
+        "glancectl: stopped by SIGINT; 2 of 6 targets had been tried, "
+        "up to 2 more were under way\n",
+    )

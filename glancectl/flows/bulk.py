@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from glancectl import parallel, resolve
 from glancectl.api import Glance, Image
-from glancectl.errors import FailedTarget, GlancectlError, PartialError
+from glancectl.errors import FailedTarget, GlancectlError, Interrupted, PartialError
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -92,15 +92,30 @@ def each_found(
 def _try_all(
     act: Callable[[str], T], refs: Sequence[str], jobs: int
 ) -> list[tuple[T | None, GlancectlError | None]]:
-    """Call ``act`` with each of ``refs``, ``jobs`` at once; return each result or error."""
+    """Call ``act`` with each of ``refs``, ``jobs`` at once; return each result or error.
+
+    A signal ends it; how far it came is added to that.
+    """
+    ended: list[str] = []
 
     def outcome(ref: str) -> tuple[T | None, GlancectlError | None]:
         try:
             return act(ref), None
         except GlancectlError as error:
             return None, error
+        finally:
+            ended.append(ref)
 
-    return parallel.each(outcome, refs, jobs)
+    try:
+        return parallel.each(outcome, refs, jobs)
+    except Interrupted as stop:
+        if len(refs) > 1:
+            under_way = min(jobs, len(refs) - len(ended))
+            stop.add_note(
+                f"{len(ended)} of {len(refs)} targets had been tried, "
+                f"up to {under_way} more were under way"
+            )
+        raise
 
 
 def summary(
