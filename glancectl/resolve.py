@@ -67,6 +67,11 @@ def target(glance: Glance, ref: str) -> Target:
     return Target(ref, str(record["id"]), ref)
 
 
+def record(glance: Glance, found: Target) -> Image:
+    """Return the record of what was named, as it is now."""
+    return glance.get_image(found.id) if found.name is not None else image(glance, found.ref)
+
+
 def with_target(glance: Glance, found: Target, action: Callable[[str, str | None], T]) -> T:
     """Call ``action`` with the id and, if known, the name of what was named.
 

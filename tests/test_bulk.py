@@ -241,3 +241,10 @@ def test_a_signal_says_how_far_it_came(project: Project, proxy: FaultProxy) -> N
         "glancectl: stopped by SIGINT; 2 of 6 targets had been tried, "
         "up to 2 more were under way\n",
     )
+
+
+@pytest.mark.parametrize("jobs", [1, 8])
+def test_a_name_means_what_it_meant_before_the_first_change(project: Project, jobs: int) -> None:
+    image_id = make("before")
+    command = ["image", "update", image_id, "before", "--name", "after", "--jobs", jobs]
+    assert run(*command, "-q").lines == [image_id]

@@ -1,6 +1,6 @@
 """glancectl image: import, and waiting for what Glance does by itself."""
 
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -31,10 +31,7 @@ from glancectl.cli.payload import open_payload, ready_for, require_source
 from glancectl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from glancectl.api import Glance, Image
-    from glancectl.cli.options import Pair
     from glancectl.transfer.source import Source
 
 
@@ -106,7 +103,8 @@ def import_(
     note = notes(ctx, quiet)
     stores = imports.Stores(store or (), all_stores, allow_failure)
     body = imports.request(glance, arguments, stores, note)
-    with _payload(ctx, file, size, header, allow_empty) as payload:
+    opened = nullcontext() if file is None else open_payload(ctx, file, size, header, allow_empty)
+    with opened as payload:
         record = _target(glance, image, payload, sniff=not no_sniff)
         name, total = record.get("name") or image, payload.size if payload else None
         with progress_for(ctx, name, total, quiet) as progress:
@@ -136,25 +134,26 @@ def import_(
         raise failure
 
 
-# What each method needs and may have.
+# Of each argument: the flag, the method that takes it, and whether that needs it.
 _ARGUMENTS = {
-    "web-download": {"uri": "--uri"},
-    "glance-download": {"glance_region": "--remote-region", "glance_image_id": "--remote-image"},
+    "uri": ("--uri", "web-download", True),
+    "glance_region": ("--remote-region", "glance-download", True),
+    "glance_image_id": ("--remote-image", "glance-download", True),
+    "glance_service_interface": ("--remote-interface", "glance-download", False),
 }
 
 
 def _require_fitting(arguments: dict[str, str], file: str | None) -> None:
     """Raise UsageError for arguments that the method lacks, or that belong to another one."""
     method = arguments["name"]
-    needed = _ARGUMENTS.get(method, {})
-    if missing := [flag for key, flag in needed.items() if key not in arguments]:
+    missing = []
+    for key, (flag, taker, is_needed) in _ARGUMENTS.items():
+        if key in arguments and method != taker:
+            raise UsageError(f"{flag} goes with --method {taker}")
+        if key not in arguments and method == taker and is_needed:
+            missing.append(flag)
+    if missing:
         raise UsageError(f"--method {method} needs {' and '.join(missing)}")
-    for other, flags in _ARGUMENTS.items():
-        for key, flag in flags.items():
-            if key in arguments and other != method:
-                raise UsageError(f"{flag} goes with --method {other}")
-    if "glance_service_interface" in arguments and method != "glance-download":
-        raise UsageError("--remote-interface goes with --method glance-download")
     if file is not None and method != "glance-direct":
         raise UsageError("--file goes with --method glance-direct")
 
@@ -164,22 +163,6 @@ def _require_stores(store: list[str] | None, all_stores: bool, allow_failure: bo
         raise UsageError("--store and --all-stores exclude each other")
     if allow_failure and not (store or all_stores):
         raise UsageError("--allow-failure goes with --store or --all-stores")
-
-
-@contextmanager
-def _payload(
-    ctx: typer.Context,
-    file: str | None,
-    size: int | None,
-    headers: "Sequence[Pair] | None",
-    allow_empty: bool,
-) -> "Iterator[Source | None]":
-    """Open what --file names, if anything."""
-    if file is None:
-        yield None
-        return
-    with open_payload(ctx, file, size, headers, allow_empty) as payload:
-        yield payload
 
 
 def _target(glance: "Glance", image: str, payload: "Source | None", *, sniff: bool) -> "Image":

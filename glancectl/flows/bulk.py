@@ -1,6 +1,5 @@
 """One verb over many targets: all tried, in parallel, each failure kept with its reason."""
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -28,9 +27,16 @@ def each(
 def each_image(
     glance: Glance, refs: Sequence[str], action: Callable[[Image], T | None], *, jobs: int
 ) -> tuple[list[T], GlancectlError | None]:
-    """Do what ``each`` does, with the records of the images that ``refs`` name."""
+    """Do what ``each`` does, with the records of the images that ``refs`` name.
+
+    Each is read just before its turn, so that little can change between reading and writing.
+    """
     return each_found(
-        refs, partial(resolve.image, glance), action, key=lambda record: record["id"], jobs=jobs
+        refs,
+        partial(resolve.target, glance),
+        lambda target: action(resolve.record(glance, target)),
+        key=lambda target: target.id,
+        jobs=jobs,
     )
 
 
@@ -57,62 +63,60 @@ def each_found(
 ) -> tuple[list[T], GlancectlError | None]:
     """Do what ``each`` does, with what ``find`` makes of each of ``refs``.
 
-    What is named twice, by its name and by its id, is one target. key: returns the id.
+    All are found before the first is changed: a name means what it meant when it was typed, and
+    what is named twice, by its name and by its id, is one target. key: returns the id.
     """
     named = list(dict.fromkeys(refs))
-    keys: dict[str, str] = {}  # of the refs that were found
-    begun: set[str] = set()
-    lock = threading.Lock()
-
-    def act(ref: str) -> tuple[bool, T | None]:
-        """Return whether it was done here, and the result."""
-        found = find(ref)
-        with lock:
-            keys[ref] = key(found)
-            if keys[ref] in begun:
-                return False, None
-            begun.add(keys[ref])
-        return True, action(found)
-
-    ends = {}
-    for ref, (done, error) in zip(named, _try_all(act, named, jobs), strict=True):
-        if error is not None or (done is not None and done[0]):
-            ends[keys.get(ref, ref)] = (done[1] if done else None, error)
-    targets: dict[str, str] = {}  # the first ref of each key
-    for ref in named:
-        targets.setdefault(keys.get(ref, ref), ref)
-    results = [ends[key][0] for key in targets]
-    failures = [(ref, ends[key][1]) for key, ref in targets.items()]
-    return (
-        [result for result in results if result is not None],
-        summary(list(targets.values()), [(ref, error) for ref, error in failures if error]),
-    )
+    failures: dict[str, GlancectlError] = {}
+    found: dict[str, tuple[str, F]] = {}  # by id: the first ref that names it, and what it is
+    for ref, outcome in zip(named, parallel.each(_trying(find), named, jobs), strict=True):
+        if isinstance(outcome, GlancectlError):
+            failures[ref] = outcome
+        else:
+            found.setdefault(key(outcome), (ref, outcome))
+    acting = dict(found.values())
+    results = []
+    for ref, done in zip(acting, _all(action, list(acting.values()), jobs), strict=True):
+        if isinstance(done, GlancectlError):
+            failures[ref] = done
+        elif done is not None:
+            results.append(done)
+    targets = [ref for ref in named if ref in acting or ref in failures]
+    return results, summary(targets, [(ref, failures[ref]) for ref in targets if ref in failures])
 
 
-def _try_all(
-    act: Callable[[str], T], refs: Sequence[str], jobs: int
-) -> list[tuple[T | None, GlancectlError | None]]:
-    """Call ``act`` with each of ``refs``, ``jobs`` at once; return each result or error.
+def _trying(call: Callable[[F], T]) -> Callable[[F], T | GlancectlError]:
+    """Return ``call`` with its errors as results."""
+
+    def tried(item: F) -> T | GlancectlError:
+        try:
+            return call(item)
+        except GlancectlError as error:
+            return error
+
+    return tried
+
+
+def _all(action: Callable[[F], T], things: Sequence[F], jobs: int) -> list[T | GlancectlError]:
+    """Call ``action`` with each of ``things``, ``jobs`` at once; return each result or error.
 
     A signal ends it; how far it came is added to that.
     """
-    ended: list[str] = []
+    ended = []
+    try_one = _trying(action)
 
-    def outcome(ref: str) -> tuple[T | None, GlancectlError | None]:
-        try:
-            return act(ref), None
-        except GlancectlError as error:
-            return None, error
-        finally:
-            ended.append(ref)
+    def act(thing: F) -> T | GlancectlError:
+        outcome = try_one(thing)
+        ended.append(thing)
+        return outcome
 
     try:
-        return parallel.each(outcome, refs, jobs)
+        return parallel.each(act, things, jobs)
     except Interrupted as stop:
-        if len(refs) > 1:
-            under_way = min(jobs, len(refs) - len(ended))
+        if len(things) > 1:
+            under_way = min(jobs, len(things) - len(ended))
             stop.add_note(
-                f"{len(ended)} of {len(refs)} targets had been tried, "
+                f"{len(ended)} of {len(things)} targets had been tried, "
                 f"up to {under_way} more were under way"
             )
         raise

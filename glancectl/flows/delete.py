@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from glancectl import parallel, resolve
+from glancectl import resolve
 from glancectl.api import Glance
 from glancectl.errors import GlancectlError, NotFoundError, RefusedError
 from glancectl.flows import bulk
@@ -29,22 +29,6 @@ def delete_images(
                 return None
             raise
 
-    def look(ref: str) -> Target | GlancectlError | None:
-        try:
-            return unless_absent(lambda: resolve.target(glance, ref))
-        except GlancectlError as error:
-            return error
-
-    # Before the first of them goes: a name may be that of an image also named by its id.
-    named = list(dict.fromkeys(refs))
-    looked = dict(zip(named, parallel.each(look, named, jobs), strict=True))
-
-    def find(ref: str) -> Target | None:
-        found = looked[ref]
-        if isinstance(found, GlancectlError):
-            raise found
-        return found
-
     def delete(image_id: str, name: str | None) -> dict[str, object]:
         _delete(glance, image_id, unprotect)
         return {"id": image_id, "name": name, "status": "deleted"}
@@ -55,7 +39,11 @@ def delete_images(
         return unless_absent(lambda: resolve.with_target(glance, target, delete))
 
     return bulk.each_found(
-        refs, find, act, key=lambda target: target.id if target else "", jobs=jobs
+        refs,
+        lambda ref: unless_absent(lambda: resolve.target(glance, ref)),
+        act,
+        key=lambda target: target.id if target else "",
+        jobs=jobs,
     )
 
 

@@ -20,14 +20,13 @@ from glancectl.errors import (
     RefusedError,
     UnavailableError,
 )
+from glancectl.flows import Note
 from glancectl.transfer import upload
 from glancectl.transfer.digest import Checksum
 from glancectl.transfer.progress import Progress
 from glancectl.transfer.source import Source
 from glancectl.transfer.upload import Sent
 from glancectl.watch import ENDED, Say, image_tasks, import_failure, progress_of, until
-
-Note = Callable[[str], None]
 
 LOCK_LINGERS = 5.0  # seconds that an image may stay locked after its task has ended
 

@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 from glancectl import parallel
 from glancectl.api import Glance, Image, Member
 from glancectl.errors import GlancectlError, NotFoundError, RefusedError
-from glancectl.flows import bulk
-
-Note = Callable[[str], None]
+from glancectl.flows import Note, bulk
 
 JOBS = 8  # requests at once
 

@@ -2,14 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from glancectl.api import Glance, Image
 from glancectl.errors import GlancectlError, NotFoundError
-from glancectl.flows import bulk
+from glancectl.flows import Note, bulk
 from glancectl.patch import changed_tags
-
-Note = Callable[[str], None]
 
 # What Glance finds in a URL as it was sent: a slash ends the tag there, other scripts come out
 # mangled ("é" becomes "Ã©"), and dots alone are parts of a path.
@@ -19,7 +17,7 @@ _FITS_A_URL = re.compile(r"(?!\.+$)[ -.0-~]+")
 def count(images: Iterable[Image]) -> list[dict[str, object]]:
     """Return each tag that ``images`` have and how many have it, in the order of the tags."""
     counted = Counter(tag for image in images for tag in image["tags"])
-    return [{"tag": tag, "images": images} for tag, images in sorted(counted.items())]
+    return [{"tag": tag, "images": times} for tag, times in sorted(counted.items())]
 
 
 def add(glance: Glance, record: Image, tags: Sequence[str], note: Note) -> dict[str, object]:

@@ -1,13 +1,11 @@
 """Change records: only what differs is sent, and nothing when nothing does."""
 
-from collections.abc import Callable
 from typing import Any
 
 from glancectl.api import Glance, Image
 from glancectl.errors import RefusedError
+from glancectl.flows import Note
 from glancectl.patch import Change, operations
-
-Note = Callable[[str], None]
 
 
 def change(glance: Glance, record: Image, wanted: Change, note: Note) -> Image:
