@@ -1,5 +1,6 @@
 """What users type becomes what the API wants: IMAGE -> record or id, PROJECT -> id."""
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from glancectl.errors import NotFoundError, RefusedError, UsageError
 from glancectl.terminal import human_size
 
 T = TypeVar("T")
+
+FRESH = 1.0  # seconds that a record counts as just read
 
 
 def image(glance: Glance, ref: str) -> Image:
@@ -51,25 +54,33 @@ def by_id(glance: Glance, ref: str, with_id: Callable[[str], T]) -> T:
 
 @dataclass(frozen=True)
 class Target:
-    """An image that was named: its id, and its name if it was that which was typed."""
+    """An image that was named: its id, and if it was by its name, its record.
+
+    read: when the record was read, in seconds of the monotonic clock.
+    """
 
     ref: str
     id: str
-    name: str | None
+    record: Image | None = None
+    read: float = 0.0
 
 
 def target(glance: Glance, ref: str) -> Target:
     """Return what ``ref`` names; a UUID costs no request, and is not known to exist."""
     image_id = as_uuid(ref)
     if image_id is not None:
-        return Target(ref, image_id, None)
-    record = by_name(glance, ref)
-    return Target(ref, str(record["id"]), ref)
+        return Target(ref, image_id)
+    named = by_name(glance, ref)
+    return Target(ref, str(named["id"]), named, time.monotonic())
 
 
 def record(glance: Glance, found: Target) -> Image:
-    """Return the record of what was named, as it is now."""
-    return glance.get_image(found.id) if found.name is not None else image(glance, found.ref)
+    """Return the record of what was named, as it is now; one read just now is not read again."""
+    if found.record is None:
+        return image(glance, found.ref)
+    if time.monotonic() - found.read < FRESH:
+        return found.record
+    return glance.get_image(found.id)
 
 
 def with_target(glance: Glance, found: Target, action: Callable[[str, str | None], T]) -> T:
@@ -77,8 +88,8 @@ def with_target(glance: Glance, found: Target, action: Callable[[str, str | None
 
     A UUID that turns out to be unknown is tried as a name.
     """
-    if found.name is not None:
-        return action(found.id, found.name)
+    if found.record is not None:
+        return action(found.id, found.record.get("name"))
     return by_id_or_name(
         glance,
         found.ref,
