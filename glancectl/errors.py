@@ -107,9 +107,14 @@ class NotFoundError(GlancectlError):
 
 
 class UnavailableError(GlancectlError):
-    """The service cannot be reached or keeps failing; trying again later can help."""
+    """The service cannot be reached or keeps failing; trying again later can help.
+
+    may_pass: another try in a moment may do. retry_after: what the server says of when.
+    """
 
     exit = Exit.UNAVAILABLE
+    may_pass = False
+    retry_after: str | None = None
 
 
 class IntegrityError(GlancectlError):

@@ -1,6 +1,5 @@
 """Digests beside a transfer, of files, and as users write them."""
 
-import contextlib
 import hashlib
 import threading
 import time
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glancectl.errors import Exit, RefusedError
-from glancectl.transfer.digest import Checksum, Digests, file_digest, hashing, parse_checksum
+from glancectl.transfer.digest import Digests, file_digest, hashing
 
 MIB = 1 << 20
 
@@ -138,62 +137,6 @@ def test_hashing_goes_on_beside_the_caller():
         spent = time.thread_time_ns() - started
         digests.results()
     assert spent < 20 * alone / 2
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("md5:" + "a" * 32, Checksum("md5", "a" * 32), id="md5"),
-        pytest.param("sha1:" + "0" * 40, Checksum("sha1", "0" * 40), id="sha1"),
-        pytest.param("sha224:" + "0" * 56, Checksum("sha224", "0" * 56), id="sha224"),
-        pytest.param("sha256:" + "f" * 64, Checksum("sha256", "f" * 64), id="sha256"),
-        pytest.param("SHA256:" + "F" * 64, Checksum("sha256", "f" * 64), id="capitals"),
-        pytest.param("sha-256:" + "f" * 64, Checksum("sha256", "f" * 64), id="sha-256"),
-        pytest.param("sha_256:" + "f" * 64, Checksum("sha256", "f" * 64), id="sha_256"),
-        pytest.param("sha384:" + "f" * 96, Checksum("sha384", "f" * 96), id="sha384"),
-        pytest.param("sha512:" + "f" * 128, Checksum("sha512", "f" * 128), id="sha512"),
-        pytest.param("sha3-256:" + "f" * 64, Checksum("sha3_256", "f" * 64), id="sha3-256"),
-        pytest.param("sha3_384:" + "f" * 96, Checksum("sha3_384", "f" * 96), id="sha3_384"),
-        pytest.param("SHA3-512:" + "f" * 128, Checksum("sha3_512", "f" * 128), id="SHA3-512"),
-        pytest.param("blake2b:" + "f" * 128, Checksum("blake2b", "f" * 128), id="blake2b"),
-        pytest.param("blake2s:" + "f" * 64, Checksum("blake2s", "f" * 64), id="blake2s"),
-        pytest.param(" sha1 : " + "0" * 40 + "\n", Checksum("sha1", "0" * 40), id="blanks"),
-    ],
-)
-def test_parse_checksum(text, expected):
-    assert parse_checksum(text) == expected
-    assert hashlib.new(expected.algorithm).digest_size * 2 == len(expected.hex)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        pytest.param("", "'' is not ALGO:HEX, such as sha256:9f86d0…", id="empty"),
-        pytest.param("f" * 64, f"'{'f' * 64}' is not ALGO:HEX, such as sha256:9f86d0…", id="bare"),
-        pytest.param(
-            "crc32:00000000",
-            "'crc32' is not one of md5, sha1, sha224, sha256, sha384, sha512, sha3_224, sha3_256, "
-            "sha3_384, sha3_512, blake2b, blake2s",
-            id="unknown",
-        ),
-        pytest.param(
-            "sha256:" + "f" * 63, "a sha256 digest has 64 hex digits, not 63", id="too short"
-        ),
-        pytest.param("md5:", "a md5 digest has 32 hex digits, not 0", id="no digest"),
-        pytest.param("md5:" + "g" * 32, f"'{'g' * 32}' is not hexadecimal", id="not hex"),
-        pytest.param("md5:0x" + "0" * 30, f"'0x{'0' * 30}' is not hexadecimal", id="0x"),
-    ],
-)
-def test_parse_checksum_says_what_is_wrong(text, message):
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared below
-        parse_checksum(text)
-    assert str(caught.value) == message
-
-
-@given(st.text(max_size=80))
-def test_parse_checksum_of_any_text(text):
-    with contextlib.suppress(ValueError):
-        assert len(parse_checksum(text).hex) >= 32
 
 
 @pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, 3 * MIB + 5])

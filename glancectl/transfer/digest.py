@@ -4,34 +4,18 @@ import hashlib
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
-from glancectl.errors import RefusedError
+from glancectl.errors import IntegrityError, RefusedError
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+    from glancectl.transfer.checksum import Checksum
+
 _CHUNK = 1 << 20  # bytes
 _WAITING = 4  # chunks between the transfer and the hashing thread
-
-# What users may name, with the length of the digest in hex digits.
-_CHECKSUMS = {
-    "md5": 32,
-    "sha1": 40,
-    "sha224": 56,
-    "sha256": 64,
-    "sha384": 96,
-    "sha512": 128,
-    "sha3_224": 56,
-    "sha3_256": 64,
-    "sha3_384": 96,
-    "sha3_512": 128,
-    "blake2b": 128,
-    "blake2s": 64,
-}
-_SPELLINGS = {name.replace("_", ""): name for name in _CHECKSUMS}
 
 
 class Digests:
@@ -116,33 +100,27 @@ def hashing(chunks: Iterable[bytes], digests: Digests) -> Iterator[bytes]:
         yield chunk
 
 
-@dataclass(frozen=True)
-class Checksum:
-    """An expected digest: the algorithm as hashlib names it, and lower-case hex digits."""
+def judged(
+    chunks: Iterable[bytes], digests: Digests, checksum: "Checksum | None"
+) -> Iterator[bytes]:
+    """Pass ``chunks`` on, the last one only after all have come and their checksum holds.
 
-    algorithm: str
-    hex: str
-
-
-def parse_checksum(text: str) -> Checksum:
-    """Read ``ALGO:HEX``, in any case and with ``sha-256`` or ``sha3-256`` spelled either way.
-
-    Raises ValueError with a sentence that says what is wrong.
+    digests: have hashed the chunks. Raises IntegrityError when it does not.
     """
-    spelled, colon, digits = text.strip().partition(":")
-    if not colon:
-        raise ValueError(f"{text!r} is not ALGO:HEX, such as sha256:9f86d0…")
-    algorithm = _SPELLINGS.get(spelled.strip().lower().replace("-", "").replace("_", ""))
-    if algorithm is None:
-        raise ValueError(f"{spelled!r} is not one of {', '.join(_CHECKSUMS)}")
-    digits = digits.strip().lower()
-    if len(digits) != _CHECKSUMS[algorithm]:
-        raise ValueError(
-            f"a {algorithm} digest has {_CHECKSUMS[algorithm]} hex digits, not {len(digits)}"
-        )
-    if not set(digits) <= set("0123456789abcdef"):
-        raise ValueError(f"{digits!r} is not hexadecimal")
-    return Checksum(algorithm, digits)
+    held = b""
+    for chunk in chunks:
+        if held:
+            yield held
+        held = chunk
+    if checksum is not None:
+        found = digests.results()[checksum.algorithm]
+        if found != checksum.hex:
+            raise IntegrityError(
+                f"the source does not match --checksum {checksum.algorithm}",
+                cause=f"expected {checksum.hex}, got {found}",
+            )
+    if held:
+        yield held
 
 
 def recorded(record: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote_to_bytes
 
 from glancectl.errors import (
@@ -23,6 +23,9 @@ from glancectl.errors import (
     UsageError,
 )
 
+if TYPE_CHECKING:
+    from glancectl.transfer.checksum import Checksum
+
 CHUNK = 1 << 20  # bytes; httpx sends blocks of 64 KiB a third slower
 HEAD = 1 << 16  # bytes; the last magic number looked for is that of ISO 9660, at 32769
 TAIL = 512  # bytes
@@ -30,13 +33,18 @@ TAIL = 512  # bytes
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST_POLL = float(2**31 - 1)  # milliseconds, poll(2) takes an int
 
+Tell = Callable[[str, int, int], None]
+
 
 class Source:
     """An open payload: name to show, size in bytes or None, first and last bytes, chunks.
 
-    name: a path, a URL without secrets, or ``stdin``. head: the first bytes, up to 64 KiB.
-    tail: the last 512 bytes of a regular file, else empty. restartable: ``chunks`` may be
-    called again. Close it, or use it as a context manager.
+    name: a path, a URL without secrets, or ``stdin``. file_name: the name of the file in it, None
+    for stdin. head: the first bytes, up to 64 KiB. tail: the last 512 bytes of a regular file,
+    else empty. restartable: ``chunks`` may be called again; is_local: at no cost to a network.
+    checksum: what the bytes must hash to, for whoever takes the chunks to judge. tell: called
+    with a reason, the number of the try and how many there may be when a connection is made anew.
+    Close it, or use it as a context manager.
     """
 
     def __init__(
@@ -47,20 +55,29 @@ class Source:
         head: bytes,
         size: int | None,
         close: Callable[[], None],
+        file_name: str | None = None,
         rewind: Callable[[], object] | None = None,
         tail: bytes = b"",
+        is_local: bool = False,
+        confirm: Callable[[], object] | None = None,
     ) -> None:
         """Take over a stream from which ``head`` has been read.
 
         read: at most that many bytes, some if there are any left. rewind: back to the start.
+        confirm: called after the last byte; raises when what was read is not one file.
         """
         self.name = name
+        self.file_name = file_name
         self.size = size
         self.head = head
         self.tail = tail
         self.restartable = rewind is not None
+        self.is_local = is_local
+        self.checksum: Checksum | None = None
+        self.tell: Tell = _say_nothing
         self._read = read
         self._rewind = rewind
+        self._confirm = confirm
         self._close = close
         self._begun = False
 
@@ -70,6 +87,11 @@ class Source:
     def __exit__(self, *_failure: object) -> None:
         self.close()
 
+    @property
+    def can_start(self) -> bool:
+        """Whether ``chunks`` may be called: for the first time, or again."""
+        return self.restartable or not self._begun
+
     def close(self) -> None:
         """Let go of the file or the connection; stdin stays open."""
         self._close()
@@ -77,8 +99,9 @@ class Source:
     def chunks(self) -> Iterator[bytes]:
         """Yield the whole payload from its first byte, in blocks of 1 MiB and a last shorter one.
 
-        Raises IntegrityError when there are more or fewer bytes than ``size``, RefusedError when
-        a file cannot be read on, UnavailableError when a connection breaks.
+        Raises IntegrityError when there are more or fewer bytes than ``size`` and, after the last
+        block, when the file was written to meanwhile; RefusedError when a file cannot be read on,
+        UnavailableError when a connection breaks.
         """
         ahead = self._from_start()
         sent = 0
@@ -87,23 +110,29 @@ class Source:
             sent += len(block)
             # Before the last block is handed on: a server that has got ``size`` bytes is content.
             if sent == self.size and self._read(1):
-                raise _miscounted(self.name, self.size, sent + 1, self.restartable)
+                raise _miscounted(self.name, self.size, sent + 1, self.is_local)
             yield block
         if self.size is not None and sent < self.size:
-            raise _miscounted(self.name, self.size, sent, self.restartable)
+            raise _miscounted(self.name, self.size, sent, self.is_local)
+        if self._confirm is not None:
+            self._confirm()
 
     def _from_start(self) -> bytes:
         """Go to the start and return what of the payload has been read already."""
-        if self._rewind is not None:
-            self._rewind()
-            return b""
-        if self._begun:
+        if not self._begun:
+            self._begun = True
+            return self.head
+        if self._rewind is None:
             raise RuntimeError(f"{self.name} can be read only once")
-        self._begun = True
-        return self.head
+        self._rewind()
+        return b""
 
     def _room(self, sent: int) -> int:
         return CHUNK if self.size is None else min(CHUNK, self.size - sent)
+
+
+def _say_nothing(_reason: str, _attempt: int, _of: int) -> None:
+    """Be what ``Source.tell`` is until somebody listens."""
 
 
 def open_source(
@@ -112,17 +141,19 @@ def open_source(
     size: int | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float = 60.0,
+    retries: int = 4,
     allow_empty: bool = False,
 ) -> Source:
     """Open a path, an ``http(s)://`` or ``file://`` URL, or ``-`` for stdin.
 
     size: bytes the user promises. headers: for the origin of the URL. timeout: seconds to wait
-    for the first byte of a pipe, or for any byte of a URL.
+    for the first byte of a pipe, or for any byte of a URL. retries: tries after the first, each
+    time that the connection of a URL breaks.
     Raises UsageError for what is no source, RefusedError for one that cannot be read, is empty or
     has another size, GaveUpError for an idle pipe, UnavailableError for a server that cannot be
     reached, IntegrityError for a web page and for a short stream with another size.
     """
-    source = _open(spec, headers or {}, timeout)
+    source = _open(spec, headers or {}, timeout, retries)
     try:
         if not source.head and not allow_empty:
             raise RefusedError(
@@ -135,7 +166,7 @@ def open_source(
     return source
 
 
-def _open(spec: str, headers: Mapping[str, str], timeout: float) -> Source:
+def _open(spec: str, headers: Mapping[str, str], timeout: float, retries: int) -> Source:
     if spec == "-":
         return _open_file("stdin", _stdin(), timeout)
     match = SCHEME.match(spec)
@@ -143,7 +174,7 @@ def _open(spec: str, headers: Mapping[str, str], timeout: float) -> Source:
     if scheme in ("http", "https"):
         from glancectl.transfer.web import open_url  # it builds on Source
 
-        return open_url(spec, headers, timeout)
+        return open_url(spec, headers, timeout, retries)
     if scheme == "file":
         path = _path_of_url(spec)
         return _open_file(path, path, timeout)
@@ -184,13 +215,13 @@ def _settle_size(source: Source, asked: int | None) -> int | None:
             f"{source.name} has {source.size} bytes, not the {asked} that --size says"
         )
     if len(source.head) > size or (whole and len(source.head) < size):
-        raise _miscounted(source.name, size, len(source.head), source.restartable)
+        raise _miscounted(source.name, size, len(source.head), source.is_local)
     return size
 
 
-def _miscounted(name: str, size: int, seen: int, restartable: bool) -> IntegrityError:
+def _miscounted(name: str, size: int, seen: int, is_local: bool) -> IntegrityError:
     what = f"ended after {seen} of {size} bytes" if seen < size else f"goes on after {size} bytes"
-    if restartable:
+    if is_local:
         return IntegrityError(f"{name} {what}", hint="something else writes to it; try again later")
     return IntegrityError(f"{name} {what}", hint="--size must be the exact number of bytes")
 
@@ -222,9 +253,9 @@ def _open_file(name: str, where: str | int, timeout: float) -> Source:
             )
         read = partial(_read_file, file, name)
         if stat.S_ISREG(status.st_mode):
-            return _seekable(name, file, read, stack, end=status.st_size)
+            return _seekable(name, file, read, stack, end=status.st_size, since=status)
         if stat.S_ISBLK(status.st_mode):
-            return _seekable(name, file, read, stack, end=None)
+            return _seekable(name, file, read, stack, end=None, since=None)
         if isinstance(where, str):
             os.set_blocking(file.fileno(), True)
         if not _readable(file, timeout):
@@ -233,7 +264,14 @@ def _open_file(name: str, where: str | int, timeout: float) -> Source:
                 hint="--timeout SECONDS waits longer",
             )
         head = fill(read, HEAD)
-        return Source(name, read=read, head=head, size=None, close=stack.pop_all().close)
+        return Source(
+            name,
+            read=read,
+            head=head,
+            size=None,
+            close=stack.pop_all().close,
+            file_name=os.path.basename(where) if isinstance(where, str) else None,
+        )
 
 
 def _seekable(
@@ -243,11 +281,13 @@ def _seekable(
     stack: contextlib.ExitStack,
     *,
     end: int | None,
+    since: os.stat_result | None,
 ) -> Source:
     """Return a source for a file or a block device, from where it stands now to its end.
 
     Descriptor 0 may stand anywhere: ``(read line; glancectl …) < FILE``. end: the size in bytes
-    of a regular file, None for a device, which tells it by seeking only.
+    of a regular file, None for a device, which tells it by seeking only. since: the state that a
+    regular file shall keep while it is read.
     """
     with _file_errors(name):
         start = file.tell()
@@ -264,9 +304,22 @@ def _seekable(
         # Files of /proc and /sys have bytes and say that they have none.
         size=None if head and size <= 0 else max(size, 0),
         close=stack.pop_all().close,
+        file_name=None if name == "stdin" else os.path.basename(name),
         rewind=partial(file.seek, start),
         tail=tail,
+        is_local=True,
+        confirm=partial(_refuse_changed, file, name, since) if since else None,
     )
+
+
+def _refuse_changed(file: io.FileIO, name: str, since: os.stat_result) -> None:
+    """Raise IntegrityError when a file is not what it was at ``since``."""
+    now = os.fstat(file.fileno())
+    if (now.st_mtime_ns, now.st_size) != (since.st_mtime_ns, since.st_size):
+        raise IntegrityError(
+            f"{name} was changed while it was read",
+            hint="something else writes to it; try again later",
+        )
 
 
 def _opener(path: str, flags: int) -> int:

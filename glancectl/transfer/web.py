@@ -1,209 +1,296 @@
-"""A payload from the web: GET, redirects followed with care, secrets kept out of every text."""
+"""A payload from the web, read on over a new connection wherever one breaks."""
 
 import contextlib
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
-import httpx
+from glancectl import retry
+from glancectl.errors import IntegrityError, RefusedError, UnavailableError, UsageError
+from glancectl.terminal import human_size
+from glancectl.transfer import request, sniff
+from glancectl.transfer.source import HEAD, Source, Tell, fill
 
-from glancectl import __version__
-from glancectl.errors import (
-    GlancectlError,
-    IntegrityError,
-    RefusedError,
-    UnavailableError,
-    UsageError,
-)
-from glancectl.transfer import sniff
-from glancectl.transfer.source import HEAD, SCHEME, Source, fill
+if TYPE_CHECKING:
+    import httpx
 
-CONNECT_TIMEOUT = 10.0  # seconds
-MAX_REDIRECTS = 10
+PROGRESS = 1 << 20  # bytes; a connection that brought so many was a good one
+# By then the clocks of the server and of whoever wrote the file need not agree.
+SETTLED = timedelta(seconds=60)
 
-_HTML_TYPES = ("text/html", "application/xhtml+xml")
+_NUMBER = "([0-9]{1,19})"
+_CONTENT_RANGE = re.compile(rf"bytes {_NUMBER}-{_NUMBER}/(?:{_NUMBER}|\*)", re.IGNORECASE)
+
+log = logging.getLogger("glancectl")
 
 
-def open_url(url: str, headers: Mapping[str, str], timeout: float) -> Source:
-    name = redact(url)
+def open_url(url: str, headers: Mapping[str, str], timeout: float, retries: int) -> Source:
+    """Open a URL; nothing but its first bytes is read.
+
+    headers: for its origin alone. timeout: seconds to wait for any byte. retries: how many tries
+    in a row may fail after the first, here and whenever the connection breaks.
+    Raises UsageError for what is no URL, RefusedError for an answer that is no file, IntegrityError
+    for a web page, UnavailableError for a server that cannot be reached.
+    """
+    parsed, name = request.parse(url), request.redact(url)
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(_client(timeout))
-        response = _follow(client, _parsed(url), headers)
-        stack.callback(response.close)
-        _check(response)
-        body = _Body(response, name)
-        head = fill(body.read, HEAD)
+        client = stack.enter_context(request.open_client(timeout))
+        body = _Body(partial(request.get, client, parsed, headers), name, retries)
+        stack.callback(body.close)
+        head = body.head = fill(body.read, HEAD)
         if sniff.kind(head) == "html":
-            raise _web_page(name)
-        return Source(
+            raise request.web_page(name)
+        source = Source(
             name,
             read=body.read,
             head=head,
-            size=_content_length(response),
+            size=body.size,
             close=stack.pop_all().close,
+            file_name=_file_name(parsed),
+            rewind=body.rewind,
         )
+        body.tell = lambda *what: source.tell(*what)
+        return source
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Tell whether two URLs agree in scheme, host and port; what is no URL agrees with none."""
+    try:
+        return request.origin(request.parse(one)) == request.origin(request.parse(other))
+    except UsageError:
+        return False
 
 
 class _Body:
-    """The bytes of an answer, at most as many at a time as asked for."""
+    """The bytes behind a URL. A connection that breaks is made anew, from where it broke.
 
-    def __init__(self, response: httpx.Response, name: str) -> None:
-        self._parts = response.iter_raw()
+    size: the file's bytes, None as long as no server says. head: its first bytes, once a source
+    is made of them. tell: called as ``Source.tell`` is.
+    """
+
+    def __init__(
+        self, get: Callable[[Mapping[str, str]], "httpx.Response"], name: str, retries: int
+    ) -> None:
+        """Prepare; nothing is sent. get: ask for the URL with these headers besides."""
+        self.size: int | None = None
+        self.head: bytes | None = None
+        self.tell: Tell = _log
+        self._get = get
         self._name = name
+        self._retries = retries
+        self._first: Mapping[str, str] = {}  # the headers of the answer that all others must match
+        self._response: httpx.Response | None = None
+        self._parts: Iterator[bytes] | None = None  # None: there is no connection
         self._left = b""
+        self._offset = 0  # bytes of the file that came so far
+        self._landmark = 0  # where the present connection began
+        self._failures = 0  # tries in a row
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._parts = None
+        if self._response is not None:
+            self._response.close()
 
     def read(self, count: int) -> bytes:
-        with _http_errors(self._name, "broke off"):
-            data = self._left or next(self._parts, b"")
+        """Return at most ``count`` bytes, none at the end.
+
+        Raises UnavailableError when the file cannot be read on.
+        """
+        data = self._left or self._next_part()
         self._left = data[count:]
         return data[:count]
 
+    def rewind(self) -> None:
+        """Go back to the first byte, for a whole new upload.
 
-def _client(timeout: float) -> httpx.Client:
-    """Return a client with the proxies and the CA bundle of the environment."""
-    try:
-        return httpx.Client(
-            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-            headers={"User-Agent": f"glancectl/{__version__}", "Accept": "*/*"},
-            follow_redirects=False,
+        Raises IntegrityError when the server has another file by now, as far as it tells and the
+        first bytes show.
+        """
+        self.close()
+        self._left = b""
+        self._offset = self._landmark = self._failures = 0
+        head = self.head or b""
+        if fill(self.read, len(head)) != head:
+            raise self._another_file("its first bytes differ")
+        self._left = head + self._left
+
+    def _next_part(self) -> bytes:
+        """Return what comes next, over a new connection if need be."""
+        while True:
+            try:
+                if self._parts is None:
+                    self._parts = self._connect()
+                if part := next(self._parts, b""):
+                    self._offset += len(part)
+                elif self.size is not None and self._offset < self.size:
+                    raise self._ended_early(self._offset)
+                return part
+            except UnavailableError as error:
+                self.close()
+                self._await_next_try(error)
+
+    def _await_next_try(self, error: UnavailableError) -> None:
+        """Tell of a failed try and sleep before the next; raise when there is none to be."""
+        if self._offset - self._landmark >= PROGRESS:
+            self._failures = 0
+        self._landmark = self._offset
+        self._failures += 1
+        if not error.may_pass:
+            raise error
+        if self._failures > self._retries:
+            raise UnavailableError(
+                self._broke_off() if self._offset else error.message,
+                cause=error.cause,
+                status=error.status,
+            )
+        if self._offset and _validator(self._first) is None:
+            raise UnavailableError(
+                f"{self._broke_off()}, and the server gives neither ETag nor a usable "
+                "Last-Modified, so that it cannot be continued safely",
+                cause=error.cause,
+            )
+        what = f"the connection broke after {human_size(self._offset)}, going on from there"
+        reason = f"{what if self._offset else error.message}: {error.cause}"
+        self.tell(reason, self._failures, self._retries)
+        time.sleep(retry.delay(self._failures, error.retry_after))
+
+    def _connect(self) -> Iterator[bytes]:
+        """Ask for the bytes from the present place on."""
+        if self._offset == 0:
+            return self._from_start()
+        try:
+            return self._from_offset()
+        except (RefusedError, IntegrityError) as error:
+            why = error.message if error.status is None else error.cause
+            raise self._lost(why, error.hint) from None
+
+    def _from_start(self) -> Iterator[bytes]:
+        response = self._response = self._get({})
+        request.check(response, going_on=False)
+        size = request.content_length(response)
+        if self.head is None:
+            self._first, self.size = response.headers, size
+        elif why := self._difference(response, size):
+            raise self._another_file(why)
+        return request.body(response, self._name)
+
+    def _from_offset(self) -> Iterator[bytes]:
+        """Ask for the rest of the file (RFC 9110, 13.1.5 and 14.2).
+
+        A server that sends the whole file knows no ranges, or has another file.
+        """
+        conditions = {"Range": f"bytes={self._offset}-", "If-Range": _validator(self._first) or ""}
+        response = self._response = self._get(conditions)
+        request.check(response, going_on=True)
+        parts = request.body(response, self._name)
+        if response.status_code == 206:
+            self._expect_rest(response)
+            return parts
+        if why := self._difference(response, request.content_length(response)):
+            raise self._lost(why)
+        reason = f"the server sends no parts, passing over the first {human_size(self._offset)}"
+        self.tell(reason, self._failures, self._retries)
+        return self._behind(parts, self._offset)
+
+    def _expect_rest(self, response: "httpx.Response") -> None:
+        """Raise UnavailableError unless a 206 carries what is missing of the same file."""
+        found = _content_range(response)
+        if found is None or found[0] != self._offset:
+            raise self._lost("it answers with another part than the one asked for")
+        if found[1] is None and self.size is not None:
+            raise self._lost("it does not say of how many bytes its part is one")
+        if why := self._contradiction(response, found[1]):
+            raise self._lost(why)
+        self.size = found[1]
+
+    def _difference(self, response: "httpx.Response", size: int | None) -> str | None:
+        """Say why a whole file is not the one begun; None when nothing speaks against it."""
+        validator = _validator(self._first)
+        tags = (response.headers.get("ETag"), response.headers.get("Last-Modified"))
+        return self._contradiction(response, size) or (
+            "it no longer says which version it sends" if validator not in (None, *tags) else None
         )
-    # Their texts may quote the proxy's password. ImportError: a SOCKS proxy, OSError: no CA bundle.
-    except (ImportError, OSError, ValueError, httpx.InvalidURL):
-        raise UsageError(
-            "a proxy or the CA bundle named in the environment cannot be used",
-            hint="see HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE",
-        ) from None
 
+    def _contradiction(self, response: "httpx.Response", size: int | None) -> str | None:
+        """Say what in an answer contradicts the first one. size: of the whole file, in bytes."""
+        if None not in (self.size, size) and size != self.size:
+            return f"it has {size} bytes now, not {self.size}"
+        for name in ("ETag", "Last-Modified"):  # the first that both have decides
+            before, now = self._first.get(name), response.headers.get(name)
+            if before and now:
+                return f"its {name} is another now" if before != now else None
+        return None
 
-def _follow(client: httpx.Client, url: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
-    """Send GET and follow redirects; headers and password go to the first origin alone."""
-    auth = _basic_auth(url)
-    for _ in range(MAX_REDIRECTS + 1):
-        response = _get(client, url, headers, auth)
-        if not response.has_redirect_location:
-            return response
-        response.close()
-        target = _redirect_target(url, response)
-        if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
-            headers, auth = {}, None
-        url, auth = target, _basic_auth(target) or auth
-    raise RefusedError(f"{redact(str(url))} is redirected more than {MAX_REDIRECTS} times")
+    def _behind(self, parts: Iterator[bytes], count: int) -> Iterator[bytes]:
+        """Yield what follows the first ``count`` bytes."""
+        missing = count
+        for part in parts:
+            if len(part) > missing:
+                yield part[missing:]
+            missing = max(0, missing - len(part))
+        if missing:
+            raise self._ended_early(count - missing)
 
+    def _ended_early(self, count: int) -> UnavailableError:
+        return request.passing(f"{self._name} broke off", f"the answer ended after {count} bytes")
 
-def _get(
-    client: httpx.Client,
-    url: httpx.URL,
-    headers: Mapping[str, str],
-    auth: httpx.BasicAuth | None,
-) -> httpx.Response:
-    own = [(os.fsencode(key), os.fsencode(value)) for key, value in headers.items()]
-    with _http_errors(redact(str(url)), "cannot be reached"):
-        request = client.build_request("GET", url.copy_with(userinfo=b""), headers=own)
-        # A compressed transfer would have another size and digest than the file.
-        request.headers["Accept-Encoding"] = "identity"
-        if "Authorization" in request.headers:
-            auth = None  # what was said outright counts more than the URL
-        return client.send(request, stream=True, auth=auth)
+    def _broke_off(self) -> str:
+        of_all = "" if self.size is None else f" of {self.size}"
+        return f"{self._name} broke off after {self._offset}{of_all} bytes"
 
-
-def _redirect_target(url: httpx.URL, response: httpx.Response) -> httpx.URL:
-    name = redact(str(url))
-    target = url.join(response.headers["Location"])  # which ``send`` has found to be a URL
-    if target.scheme not in ("http", "https") or not target.host:
-        raise RefusedError(f"{name} is redirected to something that is not http:// or https://")
-    if url.scheme == "https" and target.scheme == "http":
-        raise RefusedError(
-            f"{name} is redirected from https to http, to {redact(str(target))}",
-            hint="give the http:// URL if you trust it, with --checksum",
-        )
-    return target
-
-
-def _check(response: httpx.Response) -> None:
-    """Refuse an answer that does not carry the file as it is."""
-    name = redact(str(response.url))
-    status = response.status_code
-    if status != 200:
-        kind: type[GlancectlError] = UnavailableError if status >= 500 else RefusedError
-        cause = f"{status} {response.reason_phrase}".strip()
-        raise kind(f"{name} does not answer with a file", cause=cause, status=status)
-    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type in _HTML_TYPES:
-        raise _web_page(name)
-    coding = response.headers.get("Content-Encoding", "").strip().lower()
-    if coding not in ("", "identity"):
-        raise RefusedError(
-            f"{name} is sent with Content-Encoding {coding}, though asked for as it is",
-            hint="fetch it with another program and give the file",
+    def _lost(self, why: str | None, hint: str | None = None) -> UnavailableError:
+        return UnavailableError(
+            f"{self._broke_off()} and cannot be continued", cause=why, hint=hint
         )
 
-
-def _web_page(name: str) -> IntegrityError:
-    return IntegrityError(
-        f"{name} answers with an HTML page, not an image",
-        hint="give the address behind the download link",
-    )
+    def _another_file(self, why: str) -> IntegrityError:
+        return IntegrityError(f"{self._name} is another file now", cause=why)
 
 
-def _content_length(response: httpx.Response) -> int | None:
-    """Return Content-Length, which means nothing in a chunked answer (RFC 9112, 6.3)."""
-    length = response.headers.get("Content-Length", "")
-    return (
-        int(length) if length.isdecimal() and "Transfer-Encoding" not in response.headers else None
-    )
+def _validator(headers: Mapping[str, str]) -> str | None:
+    """Return what If-Range may carry: a strong ETag, else a Last-Modified that is strong.
 
-
-def _parsed(url: str) -> httpx.URL:
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError):  # its text quotes the part, maybe of a password
-        parsed = None
-    if parsed is None or not parsed.host:
-        raise UsageError(
-            f"{redact(url)} is not a valid URL",
-            hint="percent-encode what a password has besides letters",
-        )
-    return parsed
-
-
-def _basic_auth(url: httpx.URL) -> httpx.BasicAuth | None:
-    return httpx.BasicAuth(url.username, url.password) if url.userinfo else None
-
-
-@contextlib.contextmanager
-def _http_errors(name: str, what: str) -> Iterator[None]:
-    """Turn httpx's exceptions into ours; URLs in their texts lose their secrets."""
-    try:
-        yield
-    except (httpx.LocalProtocolError, UnicodeError):  # the text quotes the header, maybe a token
-        raise UsageError("a --header is not valid in HTTP", hint="--header 'NAME: VALUE'") from None
-    except httpx.TimeoutException as error:
-        kind = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()
-        raise UnavailableError(f"{name} {what}: no answer in time", cause=kind) from None
-    except httpx.InvalidURL:  # of a redirect: httpx reads it even when it does not follow it
-        raise UnavailableError(f"{name} {what}", cause="it is redirected to no URL") from None
-    except httpx.RequestError as error:
-        text = re.sub(r"[A-Za-z]+://\S*", lambda match: redact(match[0]), str(error))
-        text = text.partition(" in location header")[0]  # what follows quotes a part of it
-        untrusted = "CERTIFICATE_VERIFY_FAILED" in text
-        raise UnavailableError(
-            f"{name} {what}",
-            cause=text or type(error).__name__,
-            hint="SSL_CERT_FILE names the CA that signed its certificate" if untrusted else None,
-        ) from None
-
-
-def redact(url: str) -> str:
-    """Return a URL without user, password, query and fragment, for people to read.
-
-    A ``/`` or ``?`` in a password that is not percent-encoded ends the authority too early. So
-    where an ``@`` comes later, nothing is shown but a plain host name.
+    A date is strong where the answer is younger by enough that a second change cannot have got
+    the same date (RFC 9110, 8.8.2.2), and only to be used where there is no ETag, not even a weak
+    one (13.1.5).
     """
-    scheme, rest = SCHEME.match(url), SCHEME.sub("", url, count=1)
-    if scheme is None:
-        return "…"
-    authority, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    host = authority.rpartition("@")[2]
-    if "@" in rest[len(authority) :]:
-        return f"{scheme[0]}{'…' if ':' in host else host}/…"
-    return f"{scheme[0]}{host}{slash}{path}"
+    if tag := re.fullmatch(r'(W/)?"[^"]*"', headers.get("ETag", "")):
+        return None if tag[1] else tag[0]
+    try:
+        modified, sent = (parsedate_to_datetime(headers[key]) for key in ("Last-Modified", "Date"))
+        return headers["Last-Modified"] if sent - modified >= SETTLED else None
+    except (KeyError, TypeError, ValueError):  # TypeError: only one of them has a time zone
+        return None
+
+
+def _content_range(response: "httpx.Response") -> tuple[int, int | None] | None:
+    """Return the place of a 206's first byte, and the bytes of the whole file if it tells them.
+
+    None when it names no part, or one that cannot be or contradicts Content-Length.
+    """
+    value = response.headers.get("Content-Range", "")
+    match = _CONTENT_RANGE.fullmatch(value)
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2])
+    size = int(match[3]) if match[3] else None
+    agrees = request.content_length(response) in (None, last - first + 1)
+    return (first, size) if first <= last and agrees and (size is None or last < size) else None
+
+
+def _file_name(url: "httpx.URL") -> str | None:
+    """Return the last segment of the path, as a server's file name, None when it is empty."""
+    segment = url.raw_path.partition(b"?")[0].rpartition(b"/")[2]
+    return os.fsdecode(unquote_to_bytes(segment)) or None
+
+
+def _log(reason: str, attempt: int, of: int) -> None:
+    log.info("%s, retry %d of %d", reason, attempt, of)
