@@ -20,6 +20,7 @@ from glancectl.errors import (
 )
 
 ERROR_BODY = 64 * 1024  # bytes read of an error's body; proxies send whole pages
+PASSING = (429, 500, 502, 503, 504)  # statuses after which another try may do
 
 
 _NO_STORE = r"[Ss]tore( for identifier)? \S+ (is )?not (found|available|configured)"
@@ -32,6 +33,7 @@ class TransportError(UnavailableError):
     """
 
     unsent = False
+    may_pass = True
 
 
 def decode(response: httpx.Response) -> dict[str, Any]:
@@ -82,13 +84,17 @@ def check(response: httpx.Response, doing: str) -> None:
         return
     cause = reason(response)
     kind, why = _meaning(status, cause)
-    raise kind(
+    error = kind(
         f"cannot {doing}: {why}",
         cause=cause or f"{status} {response.reason_phrase}",
         hint=_hint(status, cause, response),
         status=status,
         request_id=response.headers.get("x-openstack-request-id"),
     )
+    if isinstance(error, UnavailableError):
+        error.may_pass = status in PASSING
+        error.retry_after = response.headers.get("Retry-After")
+    raise error
 
 
 def _meaning(status: int, cause: str) -> tuple[type[GlancectlError], str]:

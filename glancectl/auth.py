@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,19 @@ class Login:
                 tokens.forget(self._key)
                 self._access = self._log_in()
             return self._access is not refused
+
+    def last(self, seconds: float) -> None:
+        """Log in again when the token would expire within ``seconds`` and a new one would not.
+
+        For what cannot be repeated once it has begun. A token from this process is as new as can
+        be, one that was given by OS_TOKEN cannot be renewed.
+        """
+        access = self.access
+        if self.from_cache and access.remaining() < seconds:
+            # When nobody can log in right now, the token still does for a while.
+            with self._lock, suppress(UnavailableError):
+                if self._access is access:
+                    self._access = self._log_in()
 
     def logout(self) -> None:
         """Forget the cached token of these settings and ask Keystone to revoke it."""

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from glancectl import __version__, retry
-from glancectl.answer import TransportError, as_list, check, decode, transport_errors
+from glancectl.answer import PASSING, TransportError, as_list, check, decode, transport_errors
 from glancectl.auth import Login
 from glancectl.errors import (
     GlancectlError,
@@ -42,6 +42,16 @@ class Rest:
         self._settings = login.settings
         self._client: httpx.Client | None = None
         self._lock = threading.Lock()
+
+    @property
+    def retries(self) -> int:
+        """How often a request that failed may be tried again."""
+        return self._settings.retries
+
+    @property
+    def timeout(self) -> float:
+        """How many seconds a request may take, and Glance to notice that one was broken off."""
+        return self._settings.timeout
 
     def close(self) -> None:
         """Close the connections."""
@@ -82,17 +92,25 @@ class Rest:
             content,
             {"Accept": "application/json", **_json_type(content), **(headers or {})},
             repeatable=method in ("GET", "PUT", "DELETE") if repeatable is None else repeatable,
-            read=True,
         )
 
     @contextlib.contextmanager
-    def stream(self, path: str, *, doing: str, params: Params = ()) -> Iterator[httpx.Response]:
+    def stream(
+        self, path: str, *, doing: str, params: Params = (), headers: Mapping[str, str]
+    ) -> Iterator[httpx.Response]:
         """Send a GET and hand out its checked answer with the body not read yet.
 
-        Tries again as ``request`` does until the headers of an answer arrive.
+        Once: the caller knows how much has arrived when it breaks, and where to go on. Only a
+        refused token is renewed. Raises what ``request`` raises.
         """
-        response = self._answer("GET", path, doing, params, None, {}, repeatable=True, read=False)
+        access = self.login.access
+        response = self._send(access, "GET", path, doing, params, None, headers, read=False)
+        if response.status_code == 401 and self.login.renew(access):
+            response.close()
+            access = self.login.access
+            response = self._send(access, "GET", path, doing, params, None, headers, read=False)
         try:
+            check(response, doing)
             yield response
         finally:
             response.close()
@@ -107,19 +125,19 @@ class Rest:
         headers: Mapping[str, str],
         *,
         repeatable: bool,
-        read: bool,
     ) -> httpx.Response:
         """Send until an answer comes that is final, and return it checked.
 
-        read: the body belongs to the answer; when the connection breaks in it, that is one more
-        try that failed.
+        The body belongs to it: when the connection breaks in that, one more try has failed.
         """
         failures = 0
         while True:
             may_retry = failures < self._settings.retries
             access = self.login.access
             try:
-                response = self._send(access, method, path, doing, params, content, headers, read)
+                response = self._send(
+                    access, method, path, doing, params, content, headers, read=True
+                )
             except UnavailableError as error:
                 if not (may_retry and _retry_unsent(error, repeatable)):
                     raise
@@ -205,6 +223,7 @@ class Rest:
         params: Params,
         content: bytes | None,
         headers: Mapping[str, str],
+        *,
         read: bool,
     ) -> httpx.Response:
         with transport_errors(doing):
@@ -259,7 +278,7 @@ def _retry_unsent(error: UnavailableError, repeatable: bool) -> bool:
 
 def _retry_answer(status: int, repeatable: bool) -> bool:
     """Tell whether an answer is worth another try; 429 means that nothing was carried out."""
-    return status == 429 or (repeatable and status in (500, 502, 503, 504))
+    return status == 429 or (repeatable and status in PASSING)
 
 
 def _tls(access: Access) -> ssl.SSLContext:

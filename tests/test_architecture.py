@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "clouds": set(),
     "auth": {"clouds", "tokens", "retry"},
     "answer": set(),
+    "body": set(),
     "rest": {"answer", "auth", "tokens", "retry"},
     "api": {"answer", "rest"},
     "query": {"api"},
@@ -26,13 +27,20 @@ ALLOWED: dict[str, set[str]] = {
     "watch": {"api", "resolve"},
     "render": {"terminal"},
     "transfer": set(),
+    "transfer.pace": set(),
+    "transfer.checksum": set(),
+    "transfer.unpack": set(),
+    "transfer.packed": {"transfer"},
     "transfer.source": {"transfer"},
-    "transfer.web": {"transfer"},
+    "transfer.web": {"retry", "terminal", "transfer"},
     "transfer.sniff": set(),
-    "transfer.digest": set(),
+    "transfer.digest": {"transfer"},
+    "transfer.request": {"transfer"},
     "transfer.progress": {"terminal"},
-    "transfer.upload": {"answer", "api", "transfer"},
-    "transfer.download": {"answer", "api", "terminal", "transfer"},
+    "transfer.upload": {"api", "retry", "transfer"},
+    "transfer.part": {"api", "transfer"},
+    "transfer.fetch": {"answer", "api", "body", "retry", "terminal", "transfer"},
+    "transfer.download": {"api", "terminal", "transfer"},
     "flows": {"answer", "api", "parallel", "patch", "resolve", "query", "transfer", "watch"},
     "sandbox": {"clouds"},
     "cli": {
@@ -42,13 +50,15 @@ ALLOWED: dict[str, set[str]] = {
 }  # fmt: skip
 ONLY_IN = {
     "typer": {"cli"},
-    "httpx": {"rest", "answer", "transfer.web", "api"},  # api: a name for type checkers only
+    # api and transfer.web: a name for type checkers only
+    "httpx": {"rest", "answer", "body", "transfer.request", "transfer.web", "api"},
     "rich": {"render"},
     "tqdm": {"transfer.progress"},
     "keystoneauth1": {"auth"},
     "keystoneclient": {"auth"},
     "jsonpatch": {"patch"},
     "jsonpointer": {"patch"},
+    "backports": {"transfer.unpack"},
     "openstack": {"clouds", "auth"},  # auth: a name for type checkers only
 }
 MODULES = sorted(ROOT.rglob("*.py"))

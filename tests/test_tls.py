@@ -3,7 +3,7 @@
 import datetime
 import ipaddress
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -48,15 +48,20 @@ def self_signed(folder: Path, address: str, days: int) -> Path:
 def secure(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Path]]:
-    """Put a TLS proxy in front of Glance, called with OS_TOKEN and no Keystone; return its CA."""
+    """Put a TLS proxy in front of Glance, called with OS_TOKEN and no Keystone; return its CA.
+
+    cuts: after how many bytes of data downloads break off, one after another.
+    """
     proxies = []
     monkeypatch.setenv("OS_TOKEN", run("auth", "token").out.strip())
 
-    def make(address: str = "127.0.0.1", days: int = 1) -> Path:
+    def make(address: str = "127.0.0.1", days: int = 1, cuts: Sequence[int] = ()) -> Path:
         certificate = self_signed(tmp_path, address, days)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         proxies.append(FaultProxy(project.sandbox.glance, context))
+        for cut in cuts:
+            proxies[-1].add("^GET .*/file", cut=cut)
         monkeypatch.setenv("OS_ENDPOINT_OVERRIDE", proxies[-1].url)
         return certificate
 
@@ -94,4 +99,15 @@ def test_data_pass_over_tls(secure: Callable[..., Path], raw: Path) -> None:
     ca = secure()
     run("--cacert", ca, "image", "create", "x", "--file", raw, "--disk-format", "raw")
     run("--cacert", ca, "image", "download", "x", "out")
+    assert Path("out").read_bytes() == raw.read_bytes()
+
+
+@pytest.mark.parametrize("options", [[], ["--connections", "2"]], ids=" ".join)
+def test_a_download_over_tls_goes_on_where_it_broke_off(
+    secure: Callable[..., Path], raw: Path, options: list[str]
+) -> None:
+    ca = secure(cuts=[0, 1, 1_500_000])
+    run("--cacert", ca, "image", "create", "x", "--file", raw, "--disk-format", "raw")
+    result = run("--cacert", ca, "image", "download", "x", "out", *options)
+    assert result.err.count("try ") == 3
     assert Path("out").read_bytes() == raw.read_bytes()

@@ -1,4 +1,7 @@
-"""image create --file, upload and download: bytes in, the same bytes out, or nothing."""
+"""image create --file, upload and download: bytes in, the same bytes out.
+
+What may break on the way is in test_upload.py and test_download.py.
+"""
 
 import contextlib
 import hashlib
@@ -13,12 +16,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import Project, log_in, run, wait_for
+from conftest import Project, run, wait_for
 from faultproxy import FaultProxy
 
 GLANCECTL = [sys.executable, "-m", "glancectl"]
@@ -138,77 +141,6 @@ def test_upload_into_a_reserved_record(project: Project, raw: Path, qcow2: Path)
     run("image", "create", "formless")
     record = run("image", "upload", "formless", qcow2, "-f", "json").json
     assert record["disk_format"] == "qcow2"
-
-
-def test_download_to_stdout_is_the_data_and_nothing_else(project: Project, raw: Path) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    assert run("image", "download", "x", "-").data == raw.read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("x", "x.raw"),
-        ("x.raw", "x.raw"),
-        ("../../x", "___.._x.raw"),
-        ("/etc/passwd", "_etc_passwd.raw"),
-        (".hidden", "_hidden.raw"),
-        ("-rf", "_rf.raw"),
-        ("a\nb", "a_b.raw"),
-        ("漢" * 200, "漢" * 65 + ".raw"),
-    ],
-)
-def test_download_makes_a_safe_name(project: Project, raw: Path, name: str, file: str) -> None:
-    image_id = run(
-        "image", "create", "--file", raw, "--disk-format", "raw", "-q", "--", name
-    ).out.strip()
-    assert run("image", "download", image_id, "-q").out == f"{file}\n"
-    assert [path.name for path in Path().iterdir()] == [file]
-    run("image", "delete", image_id)
-
-
-def test_download_into_a_directory(project: Project, raw: Path) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    Path("dir").mkdir()
-    assert run("image", "download", "x", "dir", "-q").out == "dir/x.raw\n"
-    assert sha512(Path("dir/x.raw")) == sha512(raw)
-    assert "no such directory" in run("image", "download", "x", "nodir/", code=1).err
-    assert "no such directory" in run("image", "download", "x", "no/file", code=1).err
-
-
-# files in the way
-
-
-def test_an_existing_file_with_the_right_digest_is_left(
-    project: Project, proxy: FaultProxy, raw: Path
-) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    run("image", "download", "x", "out")
-    proxy.requests.clear()
-    assert run("image", "download", "x", "out", "-f", "json").json["status"] == "unchanged"
-    assert proxy.count("/file") == 0
-
-
-def test_another_file_is_not_replaced_without_overwrite(project: Project, raw: Path) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    Path("out").write_text("mine")
-    result = run("image", "download", "x", "out", code=1)
-    assert "out exists and is another file" in result.err
-    assert "--overwrite" in result.err
-    assert Path("out").read_text() == "mine"
-    run("image", "download", "x", "out", "--overwrite")
-    assert sha512(Path("out")) == sha512(raw)
-
-
-@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["plain", "overwrite"])
-def test_what_is_no_regular_file_is_never_replaced(
-    project: Project, raw: Path, overwrite: list[str]
-) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    os.mkfifo("pipe")
-    result = run("image", "download", "x", "pipe", *overwrite, code=1)
-    assert "pipe is no regular file" in result.err
-    assert Path("pipe").is_fifo()
 
 
 # sources that are no image
@@ -354,231 +286,7 @@ def test_a_wrong_size_is_refused(project: Project, proxy: FaultProxy, raw: Path,
     nothing_left()
 
 
-# failures under way
-
-
-@pytest.mark.parametrize(
-    ("fault", "code", "words"),
-    [
-        ({"status": 413, "early": True, "body": b"<h1>413 Too Large</h1>"}, 1, "413 Too Large"),
-        ({"status": 401, "early": True}, 3, "the token is not accepted"),
-        ({"status": 409, "early": True}, 1, "conflicts"),
-        ({"status": 503}, 5, "the service is failing"),
-        ({"cut_request": 1_000_000}, 5, "the connection broke"),
-        ({"cut_request": 1_000_000, "reset": True}, 5, "the connection broke"),
-        ({"lose_answer": True}, 5, "the connection broke"),
-    ],
-    ids=["413-early", "401-early", "409-early", "503", "cut", "reset", "answer-lost"],
-)
-def test_a_failed_upload_says_why_and_leaves_nothing(
-    project: Project, proxy: FaultProxy, raw: Path, fault: dict[str, object], code: int, words: str
-) -> None:
-    proxy.add("^PUT .*/file", **fault)
-    result = run("image", "create", "x", "--file", raw, "--disk-format", "raw", code=code)
-    assert words in result.err
-    assert "the record it had made was removed" in result.err
-    assert result.out == ""
-    nothing_left()
-
-
-def test_a_protected_record_is_removed_too(project: Project, proxy: FaultProxy, raw: Path) -> None:
-    proxy.add("^PUT .*/file", cut_request=1_000_000)
-    options = ("--disk-format", "raw", "--protected")
-    run("image", "create", "x", "--file", raw, *options, code=5)
-    nothing_left()
-
-
-def test_keep_on_failure_keeps_the_record_queued(
-    project: Project, proxy: FaultProxy, raw: Path
-) -> None:
-    proxy.add("^PUT .*/file", cut_request=1_000_000)
-    options = ("--disk-format", "raw", "--keep-on-failure")
-    result = run("image", "create", "x", "--file", raw, *options, code=5)
-    assert "was kept" in result.err
-    # Glance needs a moment to notice that the connection is gone.
-    wait_for(lambda: run("image", "upload", "x", raw, code=None).code == 0)
-    assert "active" in run("image", "show", "x").out
-
-
-def test_a_failed_upload_into_a_record_leaves_it_queued(
-    project: Project, proxy: FaultProxy, raw: Path
-) -> None:
-    run("image", "create", "x", "--disk-format", "raw")
-    proxy.add("^PUT .*/file", cut_request=1_000_000)
-    run("image", "upload", "x", raw, code=5)
-    # Glance needs a moment to notice that the connection is gone.
-    wait_for(lambda: run("image", "upload", "x", raw, code=None).code == 0)
-    assert "active" in run("image", "show", "x").out
-
-
-def test_what_was_stored_wrong_is_not_left_active(
-    project: Project, proxy: FaultProxy, raw: Path
-) -> None:
-    # The proxy changes the record's digest on its way back: a byte inside os_hash_value.
-    proxy.add("^GET /v2/images/", flip_in=b'"os_hash_value": "')
-    result = run("image", "create", "x", "--file", raw, "--disk-format", "raw", code=6)
-    assert "is not what was sent" in result.err
-    nothing_left()
-
-
-def test_a_cloud_that_hashes_otherwise_is_verified_by_reading_the_file_again(
-    project: Project, proxy: FaultProxy, raw: Path
-) -> None:
-    # Spoilt on its way back, os_hash_algo is no longer there: what remains is the MD5 checksum.
-    proxy.add("^GET /v2/images/", times=2, flip_in=b'"os_hash_')
-    run("image", "create", "x", "--file", raw, "--disk-format", "raw")
-    command = f"cat {raw} | {sys.executable} -m glancectl image create y --file - --disk-format raw"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert "only the size was verified: this cloud hashes with md5" in done.stderr
-
-
-def test_an_md5_that_differs_is_not_left_active(
-    project: Project, proxy: FaultProxy, raw: Path
-) -> None:
-    proxy.add("^GET /v2/images/", flip_in=b'"os_hash_', flip_too=b'"checksum": "')
-    result = run("image", "create", "x", "--file", raw, "--disk-format", "raw", code=6)
-    assert "md5 of what was sent" in result.err
-    nothing_left()
-
-
-@pytest.mark.parametrize(
-    ("fault", "code", "words"),
-    [
-        ({"cut": 0}, 5, "broke"),
-        ({"cut": 1}, 5, "broke"),
-        ({"cut": 1_500_000}, 5, "broke"),
-        ({"cut": 1_500_000, "reset": True}, 5, "broke"),
-        ({"cut": 1_500_000, "drop_length": True}, 5, "broke"),
-        ({"flip": 1_500_000}, 6, "do not match its record"),
-        ({"status": 204}, 1, "has no data yet"),
-    ],
-    ids=["cut-0", "cut-1", "cut-half", "reset", "cut-no-length", "flip", "204"],
-)
-def test_a_failed_download_leaves_no_file(
-    project: Project, proxy: FaultProxy, raw: Path, fault: dict[str, object], code: int, words: str
-) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    proxy.add("^GET .*/file", **fault)
-    assert words in run("image", "download", "x", "out", code=code).err
-    assert list(Path().iterdir()) == []
-    run("image", "download", "x", "out")
-    assert sha512(Path("out")) == sha512(raw)
-
-
-def test_a_missing_length_is_no_fault(project: Project, proxy: FaultProxy, raw: Path) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    proxy.add("^GET .*/file", drop_length=True)
-    run("image", "download", "x", "out")
-    assert sha512(Path("out")) == sha512(raw)
-
-
-def test_a_queued_image_has_no_data(project: Project) -> None:
-    run("image", "create", "x")
-    assert "has no data yet" in run("image", "download", "x", code=1).err
-    assert list(Path().iterdir()) == []
-
-
-def test_a_reader_may_not_download(
-    project: Project,
-    new_project: Callable[..., Project],
-    monkeypatch: pytest.MonkeyPatch,
-    raw: Path,
-) -> None:
-    options = ("--disk-format", "raw", "--visibility", "community")
-    image_id = run(
-        "image", "create", f"of {project.name}", "--file", raw, "-q", *options
-    ).out.strip()
-    log_in(new_project(role="reader"), monkeypatch)
-    run("image", "download", image_id, "out", code=3)
-    assert list(Path().iterdir()) == []
-
-
-def test_a_full_disk_is_a_sentence(project: Project, tmp_path: Path) -> None:
-    big = tmp_path / "big"
-    big.write_bytes(os.urandom(3 << 20))
-    uploaded(big, "--disk-format", "raw")
-    mount = tmp_path / "small"
-    mount.mkdir()
-    script = (
-        f"mount -t tmpfs -o size=1m none {mount} &&"
-        f"{sys.executable} -m glancectl image download x {mount}/out;"
-        f"code=$?; ls -A {mount}; exit $code"
-    )
-    done = subprocess.run(
-        ["unshare", "--mount", "--map-root-user", "bash", "-c", script],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    assert "space" in done.stderr
-    assert done.stdout == ""
-
-
 # signals
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_during_an_upload_removes_the_record(
-    project: Project, proxy: FaultProxy, name: str
-) -> None:
-    signum = signal.Signals[name]
-    process = subprocess.Popen(
-        [*GLANCECTL, "image", "create", "x", "--file", "-", "--disk-format", "raw"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    with process:
-        assert process.stdin
-        process.stdin.write(os.urandom(3 << 20))
-        process.stdin.flush()
-        wait_for(lambda: proxy.count("^PUT .*/file") == 1)
-        process.send_signal(signum)
-        started = time.monotonic()
-        out, err = process.communicate(timeout=30)
-    assert process.returncode == 128 + signum
-    assert time.monotonic() - started < 5
-    assert out == b""
-    assert f"stopped by {name}; the record it had made was removed" in err.decode()
-    nothing_left()
-
-
-def test_a_second_signal_skips_the_clean_up_and_says_what_is_left(
-    project: Project, proxy: FaultProxy
-) -> None:
-    proxy.add("^DELETE", times=None, stall=20)
-    command = [*GLANCECTL, "image", "create", "x", "--file", "-", "--disk-format", "raw"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdin
-        process.stdin.write(os.urandom(3 << 20))
-        process.stdin.flush()
-        wait_for(lambda: proxy.count("^PUT .*/file") == 1)
-        process.send_signal(signal.SIGTERM)
-        wait_for(lambda: proxy.count("^DELETE") == 1)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
-    [image_id] = run("image", "list", "-q").lines
-    assert process.returncode == 143
-    assert (
-        f"record {image_id} was left behind (interrupted again), "
-        f"to be removed with: glancectl image delete {image_id}"
-    ) in err.decode()
-
-
-def test_a_signal_during_a_download_leaves_no_file(
-    project: Project, proxy: FaultProxy, raw: Path
-) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    proxy.add("^GET .*/file", stall=3)
-    process = subprocess.Popen(
-        [*GLANCECTL, "image", "download", "x", "out"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    with process:
-        wait_for(lambda: proxy.count("^GET .*/file") == 1)
-        process.terminate()
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 143, err
-    assert list(Path().iterdir()) == []
 
 
 @pytest.mark.parametrize("argv", [["show", "x"], ["delete", "a", "b", "c"]], ids=" ".join)
@@ -594,24 +302,6 @@ def test_a_signal_ends_a_command_that_waits_for_answers(
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, b"glancectl: stopped by SIGINT\n")
     assert time.monotonic() - started < 5
-
-
-def test_two_downloads_of_one_file_make_one_right_file(
-    project: Project, proxy: FaultProxy, raw: Path
-) -> None:
-    uploaded(raw, "--disk-format", "raw")
-    proxy.add("^GET .*/file", stall=1)
-    command = [*GLANCECTL, "image", "download", "x", "out", "-f", "json"]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-    states = []
-    for process in running:
-        with process:
-            out, _ = process.communicate(timeout=60)
-            assert process.returncode == 0
-            states.append(json.loads(out)["status"])
-    assert sorted(states) == ["downloaded", "unchanged"]
-    assert sha512(Path("out")) == sha512(raw)
-    assert [path.name for path in Path().iterdir()] == ["out"]
 
 
 # memory

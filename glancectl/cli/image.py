@@ -12,6 +12,7 @@ from glancectl.cli.options import (
     ColumnsOpt,
     ContainerFormatOpt,
     DateOpt,
+    DecompressOpt,
     DiskFormatOpt,
     FormatOpt,
     HeaderOpt,
@@ -19,6 +20,7 @@ from glancectl.cli.options import (
     ImageArg,
     ImagesArg,
     JobsOpt,
+    LimitRateOpt,
     MinDiskOpt,
     MinRamOpt,
     NoCheckOpt,
@@ -37,6 +39,7 @@ from glancectl.cli.options import (
     confirm,
     given,
     may_ask,
+    notes,
     pair,
     project,
     properties,
@@ -44,7 +47,7 @@ from glancectl.cli.options import (
     targets,
     view,
 )
-from glancectl.cli.payload import open_payload, require_source, sniffed
+from glancectl.cli.payload import SourceFlags, fit, open_payload
 
 app = new_app("Create, upload, download and query images.")
 
@@ -204,7 +207,9 @@ def create(
     size: SizeOpt = None,
     checksum: ChecksumOpt = None,
     header: HeaderOpt = None,
+    decompress: DecompressOpt = "auto",
     store: StoreOpt = None,
+    limit_rate: LimitRateOpt = None,
     no_verify: NoVerifyOpt = False,
     allow_empty: AllowEmptyOpt = False,
     no_sniff: NoSniffOpt = False,
@@ -217,10 +222,13 @@ def create(
     With --file the image is active and verified at the end, or its record is removed again.
     """
     from glancectl import render
+    from glancectl.flows import create as create_flow
     from glancectl.patch import require_names
-    from glancectl.transfer import upload as upload_flow
+    from glancectl.transfer.pace import Pace
+    from glancectl.transfer.upload import Options
 
-    require_source(file, size, checksum, header, allow_empty, store)
+    flags = SourceFlags(file, size, checksum, header, decompress, allow_empty, sniff=not no_sniff)
+    flags.require_source(store)
     custom = properties(property_, properties_file)
     require_names(custom, tag or ())
     glance = connect(ctx)
@@ -241,21 +249,14 @@ def create(
         ),
     }
     if file is None:
-        record = upload_flow.reserve(glance, fields)
+        record = create_flow.reserve(glance, fields)
     else:
-        with open_payload(ctx, file, size, header, allow_empty) as source:
-            if not no_sniff:
-                fields |= sniffed(fields, source)
-            with progress_for(ctx, name or source.name, source.size, quiet) as progress:
-                record = upload_flow.create(
-                    glance,
-                    fields,
-                    source,
-                    progress,
-                    keep=keep_on_failure,
-                    store=store,
-                    checksum=checksum,
-                    verify=not no_verify,
+        options = Options(verify=not no_verify, store=store, pace=Pace(limit_rate))
+        with open_payload(ctx, flags) as source:
+            missing, payload = fit(fields, source, flags, notes(ctx, quiet))
+            with progress_for(ctx, name or source.name, payload.size, quiet) as progress:
+                record = create_flow.create(
+                    glance, fields | missing, payload, progress, options, keep=keep_on_failure
                 )
     render.record(record, view(ctx, output, columns, quiet))
 

@@ -1,5 +1,6 @@
 """glancectl image: import, and waiting for what Glance does by itself."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,11 +12,13 @@ from glancectl.cli.options import (
     AllowEmptyOpt,
     ChecksumOpt,
     ColumnsOpt,
+    DecompressOpt,
     FormatOpt,
     HeaderOpt,
     ImageArg,
     ImagesArg,
     IntervalOpt,
+    LimitRateOpt,
     NoSniffOpt,
     NoVerifyOpt,
     QuietOpt,
@@ -27,7 +30,7 @@ from glancectl.cli.options import (
     targets,
     view,
 )
-from glancectl.cli.payload import open_payload, ready_for, require_source
+from glancectl.cli.payload import SourceFlags, open_payload, ready_for
 from glancectl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +76,8 @@ def import_(
     size: SizeOpt = None,
     checksum: ChecksumOpt = None,
     header: HeaderOpt = None,
+    decompress: DecompressOpt = "auto",
+    limit_rate: LimitRateOpt = None,
     no_verify: NoVerifyOpt = False,
     allow_empty: AllowEmptyOpt = False,
     no_sniff: NoSniffOpt = False,
@@ -87,6 +92,8 @@ def import_(
     """
     from glancectl import render
     from glancectl.flows import imports
+    from glancectl.transfer.pace import Pace
+    from glancectl.transfer.upload import Options
 
     arguments = given(
         name=method,
@@ -97,26 +104,19 @@ def import_(
     )
     _require_fitting(arguments, file)
     _require_stores(store, all_stores, allow_failure)
-    require_source(file, size, checksum, header, allow_empty)
+    flags = SourceFlags(file, size, checksum, header, decompress, allow_empty, sniff=not no_sniff)
+    flags.require_source()
+    options = Options(verify=not no_verify, pace=Pace(limit_rate))
     glance, shown = connect(ctx), view(ctx, output, columns, quiet)
     imports.require_method(glance, method)
     note = notes(ctx, quiet)
     stores = imports.Stores(store or (), all_stores, allow_failure)
     body = imports.request(glance, arguments, stores, note)
-    opened = nullcontext() if file is None else open_payload(ctx, file, size, header, allow_empty)
-    with opened as payload:
-        record = _target(glance, image, payload, sniff=not no_sniff)
+    with nullcontext() if file is None else open_payload(ctx, flags) as source:
+        record, payload = _target(glance, image, source, flags, note)
         name, total = record.get("name") or image, payload.size if payload else None
         with progress_for(ctx, name, total, quiet) as progress:
-            task, sent = imports.begin(
-                glance,
-                record["id"],
-                body,
-                payload,
-                progress,
-                checksum=checksum,
-                verify=not no_verify,
-            )
+            task, sent = imports.begin(glance, record["id"], body, payload, progress, options)
         if task is None and method == "copy-image":
             note("no task was started: all stores have the image already")
         if not wait:
@@ -165,15 +165,21 @@ def _require_stores(store: list[str] | None, all_stores: bool, allow_failure: bo
         raise UsageError("--allow-failure goes with --store or --all-stores")
 
 
-def _target(glance: "Glance", image: str, payload: "Source | None", *, sniff: bool) -> "Image":
-    """Return the record of the image, when it can take what is imported."""
+def _target(
+    glance: "Glance",
+    image: str,
+    source: "Source | None",
+    flags: SourceFlags,
+    note: Callable[[str], None],
+) -> "tuple[Image, Source | None]":
+    """Return the record of the image, when it can take what is imported, and the payload."""
     from glancectl import resolve
     from glancectl.transfer.upload import ready
 
-    if payload is not None:
-        return ready_for(glance, image, payload, sniff=sniff)
+    if source is not None:
+        return ready_for(glance, image, source, flags, note)
     record = resolve.image(glance, image)
-    return ready(record) if record["status"] == "queued" else record
+    return (ready(record) if record["status"] == "queued" else record), None
 
 
 @app.command(epilog="Example: glancectl image wait web-1 web-2 --for active --timeout 600")

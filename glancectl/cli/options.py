@@ -14,10 +14,11 @@ from glancectl.errors import GlancectlError, RefusedError, UsageError
 if TYPE_CHECKING:
     from glancectl.auth import Login
     from glancectl.render import View
-    from glancectl.transfer.digest import Checksum
+    from glancectl.transfer.checksum import Checksum
 
 Pair = tuple[str, str]
 FormatName = Literal["table", "tsv", "json", "jsonl", "yaml", "csv", "value"]
+Decompress = Literal["auto", "none", "gzip", "bzip2", "xz", "zstd"]
 Visibility = Literal["private", "shared", "community", "public"]
 
 # Parsers of one value; Typer says which option a typer.BadParameter is about.
@@ -43,6 +44,14 @@ def size(text: str) -> int:
     return int(found[1]) * factor
 
 
+def rate(text: str) -> int:
+    """Return bytes per second from what ``size`` takes, with or without ``/s``; at least 1."""
+    found = size(text.strip().removesuffix("/s"))
+    if not found:
+        raise typer.BadParameter("a transfer at 0 bytes a second would never end")
+    return found
+
+
 def date(text: str) -> datetime:
     """Return the moment that an ISO 8601 date or time names, UTC when it names no zone."""
     try:
@@ -60,10 +69,12 @@ def header(line: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def checksum(text: str) -> "Checksum":
-    """Return the checksum that ``ALGO:HEX`` names."""
-    from glancectl.transfer.digest import parse_checksum
+def checksum(text: str) -> "Checksum | str":
+    """Return the checksum that ``ALGO:HEX`` names, or the file or URL that has it as it is."""
+    from glancectl.transfer.checksum import is_digest, parse_checksum
 
+    if not is_digest(text):
+        return text
     try:
         return parse_checksum(text)
     except ValueError as error:
@@ -184,7 +195,11 @@ PropertiesFileOpt = Annotated[
     typer.Option("--properties-file", metavar="<file>", help="JSON or YAML mapping of properties."),
 ]
 
-# Sources of a payload.
+# Payloads on their way in and out.
+LimitRateOpt = Annotated[
+    int | None,
+    typer.Option("--limit-rate", parser=rate, metavar="<size>", help="Bytes a second, as in 20M."),
+]
 SizeOpt = Annotated[
     int | None,
     typer.Option("--size", parser=size, metavar="<size>", help="Bytes to come, as in 512M."),
@@ -192,7 +207,10 @@ SizeOpt = Annotated[
 ChecksumOpt = Annotated[
     Any,
     typer.Option(
-        "--checksum", parser=checksum, metavar="ALGO:HEX", help="What the source must hash to."
+        "--checksum",
+        parser=checksum,
+        metavar="ALGO:HEX|URL|FILE",
+        help="What the source must hash to, or what says it.",
     ),
 ]
 HeaderOpt = Annotated[
@@ -202,6 +220,9 @@ HeaderOpt = Annotated[
 StoreOpt = Annotated[str | None, typer.Option("--store", metavar="<store>", help="Where to store.")]
 NoVerifyOpt = Annotated[
     bool, typer.Option("--no-verify", help="Do not compare size and digest at the end.")
+]
+DecompressOpt = Annotated[
+    Decompress, typer.Option("--decompress", help="Unpack on the way; auto: if container is bare.")
 ]
 AllowEmptyOpt = Annotated[bool, typer.Option("--allow-empty", help="Accept a source of 0 bytes.")]
 NoSniffOpt = Annotated[bool, typer.Option("--no-sniff", help="Do not look at the first bytes.")]

@@ -22,10 +22,9 @@ from glancectl.errors import (
 )
 from glancectl.flows import Note
 from glancectl.transfer import upload
-from glancectl.transfer.digest import Checksum
 from glancectl.transfer.progress import Progress
 from glancectl.transfer.source import Source
-from glancectl.transfer.upload import Sent
+from glancectl.transfer.upload import Options, Sent
 from glancectl.watch import ENDED, Say, image_tasks, import_failure, progress_of, until
 
 LOCK_LINGERS = 5.0  # seconds that an image may stay locked after its task has ended
@@ -90,9 +89,7 @@ def begin(
     body: Mapping[str, object],
     source: Source | None,
     progress: Progress,
-    *,
-    checksum: Checksum | None,
-    verify: bool,
+    options: Options,
 ) -> tuple[Task | None, Sent | None]:
     """Stage ``source``, if there is one, and start the import; return its task and what was sent.
 
@@ -102,7 +99,7 @@ def begin(
     post = partial(glance.import_image, image_id, body)
     if source is None:
         return start(glance, image_id, post), None
-    _, sent = upload.stage(glance, image_id, source, progress, checksum=checksum, verify=verify)
+    _, sent = upload.stage(glance, image_id, source, progress, options)
     command = f"glancectl image import {image_id} --method glance-direct"
     staged = f"its data stay staged, to be imported with: {command}"
     return start(glance, image_id, post, not_begun=staged), sent

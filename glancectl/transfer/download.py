@@ -6,22 +6,24 @@ in ``.NAME.<first 8 of the id>.part`` beside it.
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from glancectl.answer import transport_errors
 from glancectl.api import Glance, Image
-from glancectl.errors import IntegrityError, RefusedError, UnavailableError
+from glancectl.errors import IntegrityError, NotFoundError, RefusedError
 from glancectl.terminal import human_size
-from glancectl.transfer.digest import Digests, file_digest, hashing, recorded
+from glancectl.transfer.digest import Digests, file_digest, recorded
+from glancectl.transfer.fetch import Fetch, whole
+from glancectl.transfer.pace import Pace
+from glancectl.transfer.part import Part, opened
 from glancectl.transfer.progress import Progress
 
-CHUNK = 1 << 20  # bytes
 NAME_MAX = 200  # bytes of a made-up file name; file systems allow 255, and the .part needs some
 
 
@@ -57,110 +59,141 @@ def file_name(record: Image) -> str:
     return (cut.rstrip() or str(record["id"])) + suffix
 
 
+@dataclass(frozen=True)
+class Options:
+    """How to download.
+
+    verify: compare the digest with the record. prefer: stores to read from if they can. pace: how
+    fast. For files: overwrite another one; resume what an earlier run has left, and leave it for
+    the next; connections: how many at once; sparse: make holes of zeros in a raw image.
+    """
+
+    verify: bool = True
+    prefer: Sequence[str] = ()
+    pace: Pace = field(default_factory=lambda: Pace(None))
+    overwrite: bool = False
+    resume: bool = True
+    connections: int = 1
+    sparse: bool = True
+
+
 def to_stream(
-    glance: Glance,
-    record: Image,
-    out: BinaryIO,
-    progress: Progress,
-    *,
-    verify: bool,
-    prefer: Sequence[str] = (),
+    glance: Glance, record: Image, out: BinaryIO, progress: Progress, options: Options
 ) -> None:
     """Write the image's data to ``out`` and judge it at the end.
 
-    prefer: stores to read from. Raises IntegrityError after the fact: a reader of a pipe has the
-    bytes already.
+    Raises IntegrityError after the fact: a reader of a pipe has the bytes already.
     """
+    fetch = Fetch(glance, record, progress, options.prefer, options.pace)
+
+    def written() -> Iterator[bytes]:
+        for chunk in whole(fetch):
+            out.write(chunk)
+            yield chunk
+
     with _file_errors("standard output"):
-        digest = _receive(glance, record, out, progress, verify=verify, prefer=prefer)
+        _require_data(glance, record)
+        digest = _judge(record, written(), progress, verify=options.verify)
         out.flush()
     progress.done(digest)
 
 
 def to_file(
-    glance: Glance,
-    record: Image,
-    path: Path,
-    progress: Progress,
-    *,
-    overwrite: bool = False,
-    verify: bool = True,
-    prefer: Sequence[str] = (),
+    glance: Glance, record: Image, path: Path, progress: Progress, options: Options
 ) -> dict[str, object]:
-    """Download into ``path`` and return what was done, ``status`` downloaded or unchanged.
+    """Download into ``path`` and return what was done: status downloaded, resumed or unchanged.
 
-    A file that is there already and has the right digest is left as it is. prefer: stores to read
-    from. Raises RefusedError when another file is in the way or the disk is full, IntegrityError
-    when the data do not match the record; then nothing is left under ``path``, and no ``.part``.
+    A file that is there already and has the right digest is left as it is. What has arrived when
+    something breaks, or a signal comes, stays in the ``.part`` for the next run, and the error
+    says so. Raises RefusedError when another file is in the way or the disk is full,
+    IntegrityError when the data do not match the record; then no ``.part`` is left.
     """
-    part = path.with_name(f".{path.name}.{str(record['id'])[:8]}.part")
+    path_of_part = path.with_name(f".{path.name}.{str(record['id'])[:8]}.part")
+    sparse = options.sparse and record.get("disk_format") == "raw"
     with _file_errors(str(path)):
-        if _already_there(record, path, overwrite):
+        if not path_of_part.exists() and _already_there(record, path, options.overwrite):
             return _result(record, path, "unchanged")
-        with _locked(part, progress) as file:
+        _require_data(glance, record)
+        with opened(path_of_part, record, progress, sparse=sparse) as part:
             # Whoever held the lock before may have finished the job.
-            if _already_there(record, path, overwrite):
-                part.unlink()
+            if _already_there(record, path, options.overwrite):
+                part.path.unlink()
                 return _result(record, path, "unchanged")
-            try:
-                file.truncate(0)
-                _check_space(record, path.parent)
-                digest = _receive(glance, record, file, progress, verify=verify, prefer=prefer)
-                file.flush()
-                os.fsync(file.fileno())
-                _publish(part, path, overwrite)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
+            with _leaving(part, record, path, keep=options.resume):
+                digest = _fill(glance, record, part, progress, options)
+                part.finish()
+                _publish(part.path, path, options.overwrite)
+            status = "resumed" if part.kept else "downloaded"
     progress.done(digest)
-    return _result(record, path, "downloaded")
+    return _result(record, path, status)
 
 
-def _receive(
-    glance: Glance,
-    record: Image,
-    out: BinaryIO,
-    progress: Progress,
-    *,
-    verify: bool,
-    prefer: Sequence[str],
+@contextlib.contextmanager
+def _leaving(part: Part, record: Image, path: Path, *, keep: bool) -> Iterator[None]:
+    """Keep the ``.part`` after an error that another run can mend, and say how; else remove it."""
+    try:
+        yield
+    except BaseException as error:
+        hopeless = isinstance(error, IntegrityError | NotFoundError)
+        if hopeless or not keep or not part.count():
+            part.path.unlink(missing_ok=True)
+        else:
+            command = shlex.join(["glancectl", "image", "download", str(record["id"]), str(path)])
+            error.add_note(
+                f"{human_size(part.count())} of {human_size(part.size)} are kept in {part.path}, "
+                f"to be continued with: {command}"
+            )
+        raise
+
+
+def _fill(
+    glance: Glance, record: Image, part: Part, progress: Progress, options: Options
 ) -> str | None:
-    """Stream the data into ``out``, then compare size and digest with the record.
+    """Get what the ``.part`` lacks and return the digest that then holds, as ``_judge`` does."""
+    if not options.resume:
+        part.clear()
+    _check_space(part, part.path.parent)
+    fetch = Fetch(glance, record, progress, options.prefer, options.pace)
+    if part.kept:
+        progress.resume(part.kept)
+    try:
+        return _judge(
+            record, whole(fetch, part, options.connections), progress, verify=options.verify
+        )
+    except IntegrityError:
+        if not part.kept:
+            raise
+    progress.note("what was kept of an earlier download does not fit: from the start again")
+    progress.restart()
+    part.clear()
+    return _judge(record, whole(fetch, part, options.connections), progress, verify=options.verify)
+
+
+def _judge(
+    record: Image, chunks: Iterator[bytes], progress: Progress, *, verify: bool
+) -> str | None:
+    """Exhaust ``chunks``, all of an image's data, and compare their digest with the record.
 
     Returns the digest that holds, as ``algorithm:hex``; None when there was none to compare.
     """
     expected = recorded(record) if verify else None
     progress.phase("downloading")
-    received = 0
     with Digests([expected[0]] if expected else []) as digests:
-        image_id = str(record["id"])
-        doing = f"download image {image_id}"
-        with glance.open_data(image_id, prefer) as response, transport_errors(doing):
-            for chunk in progress.wrap(hashing(response.iter_raw(CHUNK), digests)):
-                received += len(chunk)
-                out.write(chunk)
+        for chunk in chunks:
+            digests.update(chunk)
         progress.phase("verifying")
-        _check_size(record, received)
         if expected:
             _check_digest(record, expected, digests.results()[expected[0]])
-        elif verify:
-            progress.note("only the size was verified: the record has no digest")
-        return ":".join(expected) if expected else None
+    if expected is None and verify:
+        progress.note("only the size was verified: the record has no digest")
+    return ":".join(expected) if expected else None
 
 
-def _check_size(record: Image, received: int) -> None:
-    size = record.get("size")
-    if size is None or received == size:
-        return
-    if received < size:
-        raise UnavailableError(
-            f"the download of image {record['id']} broke off",
-            cause=f"{received} of {size} bytes arrived",
-        )
-    raise IntegrityError(
-        f"image {record['id']} is not what its record says",
-        cause=f"{received} bytes arrived, the record says {size}",
-    )
+def _require_data(glance: Glance, record: Image) -> None:
+    """Let Glance say why an image that has no size has no data."""
+    if record.get("size") is None:
+        with glance.open_data(str(record["id"])):
+            raise RefusedError(f"image {record['id']} has no size in its record")
 
 
 def _check_digest(record: Image, expected: tuple[str, str], found: str) -> None:
@@ -190,30 +223,6 @@ def _already_there(record: Image, path: Path, overwrite: bool) -> bool:
     raise RefusedError(f"{path} exists and is another file", hint="--overwrite replaces it")
 
 
-@contextlib.contextmanager
-def _locked(part: Path, progress: Progress) -> Iterator[BinaryIO]:
-    """Open the ``.part`` for this process alone; wait for another one that has it."""
-    while True:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(part, flags, 0o666), "r+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress.note(f"waiting for another download of {part.name}")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_still(file, part):
-                yield file
-                return
-        # The one before renamed or removed it while this one waited: begin again.
-
-
-def _is_still(file: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
-    except FileNotFoundError:
-        return False
-
-
 def _publish(part: Path, path: Path, overwrite: bool) -> None:
     """Give the verified file its name; without ``overwrite`` never in place of another."""
     if overwrite:
@@ -235,13 +244,13 @@ def _publish(part: Path, path: Path, overwrite: bool) -> None:
         os.close(folder)
 
 
-def _check_space(record: Image, folder: Path) -> None:
-    size = record.get("size") or 0
+def _check_space(part: Part, folder: Path) -> None:
+    missing = part.size - part.count()
     free = shutil.disk_usage(folder).free
-    if size > free:
+    if missing > free:
         raise RefusedError(
             f"not enough space in {folder}",
-            cause=f"the image has {human_size(size)}, {human_size(free)} are free",
+            cause=f"{human_size(missing)} are to come, {human_size(free)} are free",
         )
 
 
@@ -255,7 +264,10 @@ def _file_errors(path: str) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         message = f"no space left for {path}" if full else f"cannot write {path}"
-        raise RefusedError(message, cause=error.strerror) from None
+        refused = RefusedError(message, cause=error.strerror)
+        for note in getattr(error, "__notes__", ()):
+            refused.add_note(note)
+        raise refused from None
 
 
 def _result(record: Image, path: Path, status: str) -> dict[str, object]:

@@ -112,7 +112,8 @@ class Progress:
     ) -> None:
         self._count = _Count(target, total, clock)
         self._lock = threading.RLock()
-        self._display = _display(Mode.NONE if quiet else mode, self._count, stream or sys.stderr)
+        self._stream = stream or sys.stderr
+        self._display = _display(Mode.NONE if quiet else mode, self._count, self._stream)
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +141,29 @@ class Progress:
             with self._lock:
                 self._count.bytes += len(chunk)
                 self._moved()
+
+    def of(self, target: str, total: int | None) -> "Progress":
+        """Return the progress of one of several transfers that go on at once.
+
+        A bar is one for all of them; lines and events are of each.
+        """
+        one = Progress(target, total, Mode.NONE, clock=self._count.clock)
+        match self._display:
+            case _Bar() as bar:
+                one._display = _Share(one._count, self, bar)
+            case _Plain() | _Json():
+                one._display = type(self._display)(one._count, self._stream)
+        return one
+
+    def add(self, count: int, total: int = 0) -> None:
+        """Count ``count`` bytes more, or fewer where a transfer starts anew, of ``total`` more."""
+        with self._lock:
+            if count:
+                self._begin("downloading")
+            self._count.bytes += count
+            if isinstance(self._display, _Bar):  # any other says nothing of all together
+                self._count.total = (self._count.total or 0) + total
+            self._moved()
 
     def phase(self, name: str) -> None:
         """Tell what happens from now on, or still: ``uploading``, ``server is storing``, …"""
@@ -375,9 +399,13 @@ class _Bar:
             bar.update(count.bytes - bar.n)
 
     def message(self, event: str, text: str, **fields: int) -> None:  # noqa: ARG002
+        self.write(self._count.line(_told(text, **fields)))
+
+    def write(self, line: str) -> None:
+        """Put a line above the bar."""
         if self._bar is not None:
             self._bar.clear()
-        _write(self._stream, self._count.line(_told(text, **fields)))
+        _write(self._stream, line)
         if self._bar is not None:
             self._bar.refresh()
 
@@ -385,9 +413,7 @@ class _Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        algorithm, _, digits = (digest or "").partition(":")
-        short = f"{algorithm}:{digits[:8]}…" if len(digits) > 8 else digest
-        _write(self._stream, self._count.summary(short))
+        _write(self._stream, self._count.summary(_short(digest)))
 
     def close(self) -> None:
         if self._bar is not None:
@@ -411,6 +437,41 @@ class _Bar:
     def _name(self, phase: str) -> str:
         name = _shortened(printable(self._count.target), NAME_WIDTH)
         return f"{name}: {printable(phase)}" if phase else f"{name}:"
+
+
+class _Share:
+    """One of several transfers that are drawn as one bar: what it moves counts there."""
+
+    def __init__(self, count: _Count, all_: Progress, bar: _Bar) -> None:
+        self._count = count
+        self._all = all_
+        self._bar = bar
+        self._told = 0  # bytes
+
+    def begin(self) -> None:
+        pass
+
+    def phase(self, name: str) -> None:
+        pass
+
+    def moved(self) -> None:
+        self._all.add(self._count.bytes - self._told)
+        self._told = self._count.bytes
+
+    def message(self, event: str, text: str, **fields: int) -> None:  # noqa: ARG002
+        self._bar.write(self._count.line(_told(text, **fields)))
+
+    def done(self, digest: str | None) -> None:
+        self._bar.write(self._count.summary(_short(digest)))
+
+    def close(self) -> None:
+        pass
+
+
+def _short(digest: str | None) -> str | None:
+    """Return a digest for people: the algorithm and the first of its digits."""
+    algorithm, _, digits = (digest or "").partition(":")
+    return f"{algorithm}:{digits[:8]}…" if len(digits) > 8 else digest
 
 
 def _told(text: str, *, attempt: int | None = None, of: int | None = None) -> str:

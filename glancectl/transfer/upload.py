@@ -2,28 +2,33 @@
 
 import contextlib
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from glancectl.answer import TransportError
+from glancectl import retry
 from glancectl.api import Glance, Image
 from glancectl.errors import (
+    AuthError,
     GlancectlError,
     IntegrityError,
     Interrupted,
-    NotFoundError,
     RefusedError,
     UnavailableError,
 )
-from glancectl.transfer.digest import Checksum, Digests, hashing, recorded
+from glancectl.transfer.digest import Digests, hashing, judged, recorded
+from glancectl.transfer.pace import Pace
 from glancectl.transfer.progress import Progress
 from glancectl.transfer.source import Source
 
 # The default of Glance's hashing_algorithm. What a cloud uses is only known from the record after
 # the upload; one digest in a thread beside the socket is as much as the fastest disks allow.
 LIKELY_HASH = "sha512"
+SLOW = 10 << 20  # bytes per second that a token is made to last for
+UNKNOWN = 1800.0  # seconds that a transfer of unknown size may take
+HURRIED = 3.0  # seconds that Glance has to notice a broken upload when all that comes of it is a word in a message
+LOOKS = 0.25  # seconds between two looks at the record meanwhile
 
 
 class Sent(NamedTuple):
@@ -33,103 +38,16 @@ class Sent(NamedTuple):
     digest: str | None
 
 
-def create(
-    glance: Glance,
-    fields: Mapping[str, object],
-    source: Source,
-    progress: Progress,
-    *,
-    keep: bool,
-    store: str | None,
-    checksum: Checksum | None,
-    verify: bool,
-) -> Image:
-    """Create a record, upload ``source`` into it, and return it active and verified.
+@dataclass(frozen=True)
+class Options:
+    """How to upload. verify: compare size and digest of what Glance stored with what was sent.
 
-    A failure removes the record again unless ``keep``; the error says which. Raises what
-    ``create_image`` and ``upload`` raise.
+    store: where to; None: where the cloud puts images. pace: how fast.
     """
-    with _new_record(glance, fields, keep=keep) as record:
-        return upload(
-            glance,
-            str(record["id"]),
-            source,
-            progress,
-            store=store,
-            checksum=checksum,
-            verify=verify,
-        )
 
-
-def reserve(glance: Glance, fields: Mapping[str, object]) -> Image:
-    """Create a record without data and return it; interrupted, it leaves none behind."""
-    with _new_record(glance, fields, keep=False) as record:
-        return record
-
-
-@contextlib.contextmanager
-def _new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> Iterator[Image]:
-    """Create a record and hand it out; when the block fails, delete it again unless ``keep``.
-
-    The id is made here, before the request: when no answer to it comes, for a signal or a fault,
-    no record is left that nobody knows of. What became of the record is added to the error.
-    """
-    image_id = str(fields.get("id") or uuid.uuid4())
-    own_id = "id" not in fields
-    try:
-        record = glance.create_image({**fields, "id": image_id}, own_id=own_id)
-    except (UnavailableError, Interrupted) as error:
-        surely_none = isinstance(error, TransportError) and error.unsent
-        if own_id and not surely_none:
-            glance.rest.hurry()
-            _remove(glance, {**fields, "id": image_id}, error)
-        raise
-    try:
-        yield record
-    except (GlancectlError, Interrupted, OSError) as error:
-        if keep:
-            error.add_note(f"record {image_id} was kept")
-        else:
-            _remove(glance, record, error)
-        raise
-
-
-def _remove(glance: Glance, record: Mapping[str, object], error: BaseException) -> None:
-    """Delete a record after ``error``, and add to it whether that worked."""
-    image_id = str(record["id"])
-    if isinstance(error, Interrupted):
-        glance.rest.hurry()
-    try:
-        _delete(glance, record)
-        error.add_note(f"the record it had made was removed ({image_id})")
-    except NotFoundError:
-        pass
-    except (GlancectlError, Interrupted) as failure:
-        why = failure.sentence() if isinstance(failure, GlancectlError) else "interrupted again"
-        error.add_note(
-            f"record {image_id} was left behind ({why}), "
-            f"to be removed with: glancectl image delete {image_id}"
-        )
-
-
-def _delete(glance: Glance, record: Mapping[str, object]) -> None:
-    """Delete a record, its protection lifted first.
-
-    More than once if need be: ending a broken upload, Glance writes the record back as it was
-    when the upload began, protection included.
-    """
-    image_id = str(record["id"])
-    lift = [{"op": "replace", "path": "/protected", "value": False}]
-    for pause in (0.5, 1.5, None):  # seconds
-        try:
-            if record.get("protected"):
-                glance.patch_image(image_id, lift, repeatable=True)
-            glance.delete_image(image_id)
-            return
-        except RefusedError as error:
-            if error.status != 403 or pause is None:
-                raise
-            time.sleep(pause)
+    verify: bool = True
+    store: str | None = None
+    pace: Pace = field(default_factory=lambda: Pace(None))
 
 
 def ready(record: Image) -> Image:
@@ -153,59 +71,58 @@ def ready(record: Image) -> Image:
 
 
 def upload(
-    glance: Glance,
-    image_id: str,
-    source: Source,
-    progress: Progress,
-    *,
-    store: str | None,
-    checksum: Checksum | None,
-    verify: bool,
+    glance: Glance, image_id: str, source: Source, progress: Progress, options: Options
 ) -> Image:
     """Send ``source`` as the data of a queued image and return its record, verified.
 
-    checksum: what the source's bytes must hash to; judged before the last of them is sent, so
-    that Glance never gets a whole wrong image. verify: compare size and digest of what Glance
-    stored with what was sent; an image that differs is deactivated.
+    The source's own checksum is judged before the last of its bytes is sent, so that Glance never
+    gets a whole wrong image. An image that differs from what was sent is deactivated.
     Raises IntegrityError on a mismatch, else what ``put_data`` and the source raise.
     """
-    progress.phase("uploading")
-    put = partial(glance.put_data, image_id, store=store)
-    sent = _send(put, source, progress, checksum=checksum, verify=verify)
+    put = partial(glance.put_data, image_id, store=options.store)
+    sent = _send(glance, image_id, put, source, progress, options, phase="uploading")
     progress.phase("verifying")
     record = glance.get_image(image_id)
-    if verify:
+    if options.verify:
         check(glance, record, source, sent, progress)
-    progress.done(f"{LIKELY_HASH}:{sent.digest}" if sent.digest else None)
+    progress.done(_named(sent))
     return record
 
 
 def stage(
-    glance: Glance,
-    image_id: str,
-    source: Source,
-    progress: Progress,
-    *,
-    checksum: Checksum | None,
-    verify: bool,
+    glance: Glance, image_id: str, source: Source, progress: Progress, options: Options
 ) -> tuple[Image, Sent]:
     """Send ``source`` to where an import takes it from; return the record and what was sent.
 
-    checksum: as for ``upload``. verify: hash it, so that ``check`` can compare after the import;
-    of staged data Glance tells the size only. Raises IntegrityError when that differs.
+    Of staged data Glance tells the size only: ``check`` can compare the digest after the import.
+    Raises IntegrityError when the size differs, else what ``upload`` raises.
     """
-    progress.phase("staging")
     put = partial(glance.stage_data, image_id)
-    sent = _send(put, source, progress, checksum=checksum, verify=verify)
+    sent = _send(glance, image_id, put, source, progress, options, phase="staging")
     record = glance.get_image(image_id)
-    if verify and record.get("size") not in (None, sent.size):
+    if options.verify and record.get("size") not in (None, sent.size):
         raise IntegrityError(
             f"what was staged for image {image_id} is not what was sent",
             cause=f"{sent.size} bytes were sent, {record['size']} are staged",
             hint=f"glancectl image delete {image_id}, and once more",
         )
-    progress.done(f"{LIKELY_HASH}:{sent.digest}" if sent.digest else None)
+    progress.done(_named(sent))
     return record, sent
+
+
+@contextlib.contextmanager
+def telling_what_is_left(glance: Glance, image_id: str) -> Iterator[None]:
+    """Add to an error, or a signal, in which state it leaves the record of an image."""
+    try:
+        yield
+    except (GlancectlError, Interrupted) as error:
+        if isinstance(error, Interrupted):
+            glance.rest.hurry()
+        with contextlib.suppress(GlancectlError, Interrupted):
+            status = _settled(glance, image_id, within=HURRIED)["status"]
+            again = "queued again, so the command can be run again"
+            error.add_note(f"the image is {again if status == 'queued' else status}")
+        raise
 
 
 class _Put(Protocol):
@@ -213,57 +130,127 @@ class _Put(Protocol):
 
 
 def _send(
+    glance: Glance,
+    image_id: str,
     put: _Put,
     source: Source,
     progress: Progress,
+    options: Options,
     *,
-    checksum: Checksum | None,
-    verify: bool,
+    phase: str,
 ) -> Sent:
-    """Send ``source`` by ``put``, hashed on its way."""
-    algorithms = {LIKELY_HASH} if verify else set()
-    if checksum is not None:
-        algorithms.add(checksum.algorithm)
-    with Digests(algorithms) as digests:
-        chunks = _judged(hashing(source.chunks(), digests), digests, checksum)
-        counted = _Counted(chunks, progress)
-        put(counted, size=source.size)
-        return Sent(counted.sent, digests.results()[LIKELY_HASH] if verify else None)
+    """Send ``source`` by ``put``, hashed on its way; again when a failure may pass.
+
+    Glance sets the record back to ``queued`` when an upload breaks off; only then, and only a
+    source that can start again, is sent again. An upload whose answer alone was lost is done.
+    """
+    failures = 0
+    source.tell = progress.retry
+    glance.rest.login.last(_seconds(source, options.pace))
+    while True:
+        progress.phase(phase)
+        attempt = _Attempt(source, progress, options)
+        try:
+            put(attempt, size=source.size)
+            return attempt.sent()
+        except (UnavailableError, AuthError) as error:
+            failures += 1
+            retries = glance.rest.retries
+            if not _may_pass(glance, error):
+                raise
+            status = _status(glance, image_id, progress)
+            if attempt.whole and status in ("active", "uploading"):
+                return attempt.sent()
+            if failures > retries or status != "queued":
+                raise
+            if not source.can_start:
+                error.add_note(f"{source.name} cannot be read again, so it was not tried again")
+                raise
+            progress.retry(
+                f"{error.cause or error.message}, from the start again", failures, retries
+            )
+            time.sleep(retry.delay(failures, getattr(error, "retry_after", None)))
+            progress.restart()
+        finally:
+            attempt.close()
 
 
-class _Counted:
-    """The chunks on their way to the socket, counted, the phase after the last one shown."""
+def _may_pass(glance: Glance, error: UnavailableError | AuthError) -> bool:
+    """Tell whether another try may do after ``error``; a refused token is renewed for it."""
+    if isinstance(error, UnavailableError):
+        return error.may_pass
+    return error.status == 401 and glance.rest.login.renew(glance.rest.login.access)
 
-    def __init__(self, chunks: Iterator[bytes], progress: Progress) -> None:
-        self._chunks = chunks
+
+def _status(glance: Glance, image_id: str, progress: Progress) -> str | None:
+    """Return the status that an upload which broke off leaves; None when it cannot be had."""
+    progress.phase("looking at what became of the image")
+    try:
+        return str(_settled(glance, image_id, within=glance.rest.timeout)["status"])
+    except UnavailableError:
+        return None
+
+
+def _settled(glance: Glance, image_id: str, *, within: float) -> Image:
+    """Return the record once Glance has noticed that an upload is over, or after so many seconds.
+
+    Raises what ``get_image`` raises when there is no answer until then.
+    """
+    end = time.monotonic() + within
+    while True:
+        try:
+            record = glance.get_image(image_id)
+            if not _is_busy(record) or time.monotonic() > end:
+                return record
+        except UnavailableError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(LOOKS)
+
+
+def _is_busy(record: Image) -> bool:
+    """Tell whether Glance takes data in; what is staged stays ``uploading`` and has a size."""
+    status = record["status"]
+    return status == "saving" or (status == "uploading" and record.get("size") is None)
+
+
+def _seconds(source: Source, pace: Pace) -> float:
+    """Return how long sending ``source`` may take where the network is slow."""
+    return UNKNOWN if source.size is None else source.size / min(pace.rate or SLOW, SLOW)
+
+
+class _Attempt:
+    """The chunks of a source on their way to the socket, once: hashed, judged, counted."""
+
+    def __init__(self, source: Source, progress: Progress, options: Options) -> None:
+        checksum = source.checksum
+        algorithms = {LIKELY_HASH} if options.verify else set()
+        if checksum is not None:
+            algorithms.add(checksum.algorithm)
+        self._digests = Digests(algorithms)
+        chunks = judged(hashing(source.chunks(), self._digests), self._digests, checksum)
+        self._chunks = options.pace.held(chunks)
         self._progress = progress
-        self.sent = 0
+        self._verify = options.verify
+        self._count = 0
+        self.whole = False  # the source has ended, and nothing was wrong with it
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._progress.wrap(self._chunks):
-            self.sent += len(chunk)
+            self._count += len(chunk)
             yield chunk
+        self.whole = True
         self._progress.phase("server is storing")
 
+    def sent(self) -> Sent:
+        return Sent(self._count, self._digests.results()[LIKELY_HASH] if self._verify else None)
 
-def _judged(
-    chunks: Iterator[bytes], digests: Digests, checksum: Checksum | None
-) -> Iterator[bytes]:
-    """Pass ``chunks`` on, the last one only after the checksum of all of them holds."""
-    held = b""
-    for chunk in chunks:
-        if held:
-            yield held
-        held = chunk
-    if checksum is not None:
-        found = digests.results()[checksum.algorithm]
-        if found != checksum.hex:
-            raise IntegrityError(
-                f"the source does not match --checksum {checksum.algorithm}",
-                cause=f"expected {checksum.hex}, got {found}",
-            )
-    if held:
-        yield held
+    def close(self) -> None:
+        self._digests.close()
+
+
+def _named(sent: Sent) -> str | None:
+    return f"{LIKELY_HASH}:{sent.digest}" if sent.digest else None
 
 
 def check(glance: Glance, record: Image, source: Source, sent: Sent, progress: Progress) -> None:
@@ -297,7 +284,7 @@ def check(glance: Glance, record: Image, source: Source, sent: Sent, progress: P
 
 def _digest_again(source: Source, algorithm: str, progress: Progress) -> str:
     """Read the source once more for a cloud that hashes otherwise; "" when it cannot be."""
-    if not source.restartable:
+    if not (source.is_local and source.restartable):
         progress.note(f"only the size was verified: this cloud hashes with {algorithm}")
         return ""
     with Digests([algorithm]) as digests:
