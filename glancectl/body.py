@@ -32,7 +32,8 @@ def blocks(response: httpx.Response) -> Iterator[bytes]:
     yield first
     left = int(length) - len(first)
     sock = stream.get_extra_info("socket")
-    sock.settimeout(response.request.extensions["timeout"]["read"])
+    if left:
+        sock.settimeout(response.request.extensions["timeout"]["read"])
     while left:
         try:
             block = sock.recv(min(left, BLOCK))

@@ -198,7 +198,7 @@ class FaultProxy:
                     break  # Glance has answered early, which is to be passed on as well
                 sent += len(piece)
                 if fault and sent == fault.stall_request:
-                    _stay_silent(client, server, fault.stall)
+                    _stay_silent(client, fault.stall, server)
                 if fault and sent == fault.early_at:
                     _answer_early(client, fault)
                     return
@@ -239,7 +239,7 @@ class FaultProxy:
             if fault and fault.stall_at is not None and done + len(rest) > fault.stall_at:
                 client.sendall(rest[: fault.stall_at - done])
                 done, rest = fault.stall_at, rest[fault.stall_at - done :]
-                _stay_silent([client], fault.stall)
+                _stay_silent(client, fault.stall)
                 fault.stall_at = None
             if fault and fault.cut is not None and done + len(rest) > fault.cut:
                 client.sendall(rest[: fault.cut - done])
@@ -299,14 +299,20 @@ def _flipped(piece: bytes, place: int) -> bytes:
     return piece[:place] + bytes([piece[place] ^ 0xFF]) + piece[place + 1 :]
 
 
-def _stay_silent(client: socket.socket, server: socket.socket, seconds: float) -> None:
-    """Do nothing for so long, but notice as any proxy does when one of the ends goes away."""
+def _stay_silent(
+    client: socket.socket, seconds: float, server: socket.socket | None = None
+) -> None:
+    """Do nothing for so long, but notice as any proxy does when one of the ends goes away.
+
+    server: None once it has answered.
+    """
     end = time.monotonic() + seconds
     poll = select.poll()
     poll.register(client, select.POLLRDHUP)
-    poll.register(server, select.POLLIN)
+    if server is not None:
+        poll.register(server, select.POLLIN)
     while found := poll.poll(max(end - time.monotonic(), 0) * 1000):
-        if found[0][0] == client.fileno() or not server.recv(1, socket.MSG_PEEK):
+        if server is None or found[0][0] != server.fileno() or not server.recv(1, socket.MSG_PEEK):
             raise ConnectionResetError("one of the ends has gone")
         poll.unregister(server)  # it has answered
 

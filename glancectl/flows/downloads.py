@@ -8,7 +8,7 @@ from glancectl import resolve
 from glancectl.api import Glance, Image
 from glancectl.errors import GlancectlError, Interrupted, RefusedError
 from glancectl.flows import bulk
-from glancectl.transfer.download import Options, target, to_file
+from glancectl.transfer.download import Options, part_of, target, to_file
 from glancectl.transfer.progress import Progress
 
 
@@ -48,5 +48,9 @@ def download_images(
     try:
         return bulk.each_found(refs, find, get, key=lambda record: str(record["id"]), jobs=jobs)
     except Interrupted as stop:
-        stop.add_note("what has arrived is kept; running the command again goes on from there")
+        if options.resume:
+            stop.add_note("what has arrived is kept; running the command again goes on from there")
+        else:
+            for path, image_id in taken.items():  # their threads are not waited for
+                part_of(path, image_id).unlink(missing_ok=True)
         raise

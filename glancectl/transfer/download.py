@@ -77,6 +77,11 @@ class Options:
     sparse: bool = True
 
 
+def part_of(path: Path, image_id: str) -> Path:
+    """Return where the data of an image are until they are whole and get the name ``path``."""
+    return path.with_name(f".{path.name}.{image_id[:8]}.part")
+
+
 def to_stream(
     glance: Glance, record: Image, out: BinaryIO, progress: Progress, options: Options
 ) -> None:
@@ -108,18 +113,18 @@ def to_file(
     says so. Raises RefusedError when another file is in the way or the disk is full,
     IntegrityError when the data do not match the record; then no ``.part`` is left.
     """
-    path_of_part = path.with_name(f".{path.name}.{str(record['id'])[:8]}.part")
     sparse = options.sparse and record.get("disk_format") == "raw"
     with _file_errors(str(path)):
-        if not path_of_part.exists() and _already_there(record, path, options.overwrite):
+        unfinished = part_of(path, str(record["id"]))
+        if not unfinished.exists() and _already_there(record, path, options.overwrite):
             return _result(record, path, "unchanged")
         _require_data(glance, record)
-        with opened(path_of_part, record, progress, sparse=sparse) as part:
+        with opened(unfinished, record, progress, sparse=sparse) as part:
             # Whoever held the lock before may have finished the job.
             if _already_there(record, path, options.overwrite):
                 part.path.unlink()
                 return _result(record, path, "unchanged")
-            with _leaving(part, record, path, keep=options.resume):
+            with _leaving(part, record, path, options):
                 digest = _fill(glance, record, part, progress, options)
                 part.finish()
                 _publish(part.path, path, options.overwrite)
@@ -129,16 +134,20 @@ def to_file(
 
 
 @contextlib.contextmanager
-def _leaving(part: Part, record: Image, path: Path, *, keep: bool) -> Iterator[None]:
+def _leaving(part: Part, record: Image, path: Path, options: Options) -> Iterator[None]:
     """Keep the ``.part`` after an error that another run can mend, and say how; else remove it."""
     try:
         yield
     except BaseException as error:
         hopeless = isinstance(error, IntegrityError | NotFoundError)
-        if hopeless or not keep or not part.count():
+        if hopeless or not options.resume or not part.count():
             part.path.unlink(missing_ok=True)
         else:
-            command = shlex.join(["glancectl", "image", "download", str(record["id"]), str(path)])
+            part.keep()
+            dest = f"./{path}" if str(path).startswith("-") else str(path)
+            overwrite = ["--overwrite"] if options.overwrite else []
+            words = ["glancectl", "image", "download", str(record["id"]), dest, *overwrite]
+            command = shlex.join(words)
             error.add_note(
                 f"{human_size(part.count())} of {human_size(part.size)} are kept in {part.path}, "
                 f"to be continued with: {command}"
@@ -230,7 +239,7 @@ def _publish(part: Path, path: Path, overwrite: bool) -> None:
     else:
         try:
             os.link(part, path)
-            part.unlink()
+            part.unlink(missing_ok=True)
         except FileExistsError:
             raise RefusedError(
                 f"{path} appeared during the download", hint="--overwrite replaces it"

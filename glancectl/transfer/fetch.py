@@ -5,6 +5,7 @@ stores that can read at random answer those (file, cinder); rbd, swift, s3 and h
 """
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,8 @@ class Fetch:
                     raise self._too_short(place)
                 return
             except UnavailableError as error:
+                if start < place == end:
+                    return  # more was promised than there is
                 if place - landmark >= CHUNK:
                     landmark, failures = place, 0  # it does get on
                 failures += 1
@@ -171,9 +174,12 @@ def _one_by_one(
 def _side_by_side(
     fetch: Fetch, part: Part, spans: Sequence[tuple[Span, bool]], connections: int
 ) -> Iterator[bytes]:
+    stop = threading.Event()
+
     def get(start: int, end: int) -> None:
         for _ in _written(fetch.part(start, end), part, start):
-            pass
+            if stop.is_set():
+                return
 
     pool = ThreadPoolExecutor(connections)
     try:
@@ -182,8 +188,13 @@ def _side_by_side(
             if job:
                 job.result()
             yield from part.read(*span)
+    except NoRangesError:
+        # Nothing shall be written any more that is not hashed.
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        raise
     finally:
-        # Nobody waits for what is under way: it ends when ``part`` is closed.
+        # Else nobody waits for what is under way: it ends when ``part`` is closed.
         pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -5,15 +5,18 @@ belong to and which of them are there; it is cut off before the file gets its na
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
 from glancectl.api import Image
+from glancectl.errors import RefusedError
 from glancectl.transfer.digest import recorded
 from glancectl.transfer.progress import Progress
 
@@ -45,6 +48,7 @@ class Part:
             "digest": ":".join(digest) if digest else None,
         }
         self._lock = threading.Lock()
+        self._finished = False
         self._write_back = _WriteBack(file)
         self._spans = self._load()
         self.kept = self.count()
@@ -90,20 +94,33 @@ class Part:
             yield chunk
 
     def write(self, start: int, chunk: bytes) -> None:
-        """Put ``chunk`` in its place. Raises OSError, and ValueError after ``close``."""
+        """Put ``chunk`` in its place. Raises OSError, ValueError once it is finished."""
         with self._lock:
+            if self._finished:
+                raise ValueError("the file is finished")
+            place = 0
             for begin, end in _runs(chunk) if self._sparse else [(0, len(chunk))]:
+                _clear(self._file, start + place, start + begin)
                 _write_at(self._file, chunk[begin:end], start + begin)
+                place = end
+            _clear(self._file, start + place, start + len(chunk))
             self._spans = _joined(self._spans, (start, start + len(chunk)))
             self._save()
         self._write_back.wrote(len(chunk))
 
     def finish(self) -> None:
         """Leave nothing but the image in the file, and all of it on the disk."""
+        with self._lock:
+            self._finished = True
         self._write_back.end()
         os.fsync(self._file.fileno())  # while the note is there: it may take long
         self._file.truncate(self.size)
         os.fsync(self._file.fileno())
+
+    def keep(self) -> None:
+        """Write down again what is there, for another run, though it was finished."""
+        with self._lock:
+            self._save()
 
     def _load(self) -> list[Span]:
         """Return the spans of this very image that are there; none when they may be another's."""
@@ -111,7 +128,8 @@ class Part:
         try:
             note = json.loads(os.pread(self._file.fileno(), max(length, 0), self.size))
             spans = [(int(start), int(end)) for start, end in note.pop("spans")]
-        except (ValueError, TypeError, KeyError, AttributeError):  # no note, or none of ours
+        # No note, or none of ours.
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return []
         places = [place for span in spans for place in span]
         in_order = places == sorted(set(places)) and all(0 <= p <= self.size for p in places)
@@ -125,10 +143,15 @@ class Part:
 
 @contextlib.contextmanager
 def opened(path: Path, record: Image, progress: Progress, *, sparse: bool) -> Iterator[Part]:
-    """Open the ``.part`` at ``path`` for this process alone; wait for another one that has it."""
+    """Open the ``.part`` at ``path`` for this process alone; wait for another one that has it.
+
+    Raises RefusedError when something else is there, or none can be made.
+    """
     while True:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
+        with _open(path) as file:
+            if os.fstat(file.fileno()).st_nlink > 1:
+                path.unlink()  # it was killed while it gave the file its name, which that now has
+                continue
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -139,6 +162,20 @@ def opened(path: Path, record: Image, progress: Progress, *, sparse: bool) -> It
                     yield part
                 return
         # The one before renamed or removed it while this one waited: begin again.
+
+
+def _open(path: Path) -> FileIO:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        file = open(os.open(path, flags, 0o666), "r+b", buffering=0)  # noqa: SIM115 - returned
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        message = f"no space left for {path}" if full else f"cannot write {path}"
+        raise RefusedError(message, cause=error.strerror) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise RefusedError(f"{path} is no regular file", hint="remove it")
+    return file
 
 
 def _is_still(file: FileIO, path: Path) -> bool:
@@ -195,6 +232,21 @@ def _runs(chunk: bytes) -> Iterator[Span]:
             begin = at
     if begin is not None:
         yield begin, len(chunk)
+
+
+def _clear(file: FileIO, start: int, end: int) -> None:
+    """Leave zeros from ``start`` up to ``end``: holes where nothing was ever written."""
+    while start < end:
+        try:
+            start = os.lseek(file.fileno(), start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # there is no data from there on
+        if start < end:
+            stop = min(os.lseek(file.fileno(), start, os.SEEK_HOLE), end)
+            _write_at(file, bytes(stop - start), start)
+            start = stop
 
 
 def _joined(spans: list[Span], new: Span) -> list[Span]:

@@ -27,7 +27,7 @@ from glancectl.transfer.source import Source
 LIKELY_HASH = "sha512"
 SLOW = 10 << 20  # bytes per second that a token is made to last for
 UNKNOWN = 1800.0  # seconds that a transfer of unknown size may take
-HURRIED = 3.0  # seconds that Glance has to notice a broken upload when all that comes of it is a word in a message
+HURRIED = 3.0  # seconds that Glance has to notice a broken upload, for a word in a message
 LOOKS = 0.25  # seconds between two looks at the record meanwhile
 
 
