@@ -145,6 +145,7 @@ def _send(
     source that can start again, is sent again. An upload whose answer alone was lost is done.
     """
     failures = 0
+    done: Sent | None = None
     source.tell = progress.retry
     glance.rest.login.last(_seconds(source, options.pace))
     while True:
@@ -153,15 +154,16 @@ def _send(
         try:
             put(attempt, size=source.size)
             return attempt.sent()
-        except (UnavailableError, AuthError) as error:
-            failures += 1
+        except (UnavailableError, AuthError, RefusedError) as error:
             retries = glance.rest.retries
-            if not _may_pass(glance, error):
+            if not _may_pass(glance, error, failures):
                 raise
-            status = _status(glance, image_id, progress)
-            if attempt.whole and status in ("active", "uploading"):
-                return attempt.sent()
-            if failures > retries or status != "queued":
+            failures += 1
+            done = attempt.sent() if attempt.whole else done
+            record = _left_behind(glance, image_id, progress)
+            if done and _is_there(record, done.size):
+                return done
+            if failures > retries or record.get("status") != "queued":
                 raise
             if not source.can_start:
                 error.add_note(f"{source.name} cannot be read again, so it was not tried again")
@@ -175,20 +177,31 @@ def _send(
             attempt.close()
 
 
-def _may_pass(glance: Glance, error: UnavailableError | AuthError) -> bool:
-    """Tell whether another try may do after ``error``; a refused token is renewed for it."""
+def _may_pass(glance: Glance, error: GlancectlError, failures: int) -> bool:
+    """Tell whether another try may do after ``error``; a refused token is renewed for it.
+
+    After a failure a 409 may come from the try before, of which Glance has heard late.
+    """
     if isinstance(error, UnavailableError):
         return error.may_pass
+    if isinstance(error, RefusedError):
+        return error.status == 409 and failures > 0
     return error.status == 401 and glance.rest.login.renew(glance.rest.login.access)
 
 
-def _status(glance: Glance, image_id: str, progress: Progress) -> str | None:
-    """Return the status that an upload which broke off leaves; None when it cannot be had."""
+def _left_behind(glance: Glance, image_id: str, progress: Progress) -> Image:
+    """Return the record that an upload which broke off leaves; empty when it cannot be had."""
     progress.phase("looking at what became of the image")
     try:
-        return str(_settled(glance, image_id, within=glance.rest.timeout)["status"])
+        return _settled(glance, image_id, within=glance.rest.timeout)
     except UnavailableError:
-        return None
+        return {}
+
+
+def _is_there(record: Image, size: int) -> bool:
+    """Tell whether all data were taken: uploaded, or staged, which is told by the size alone."""
+    status = record.get("status")
+    return status == "active" or (status == "uploading" and record.get("size") == size)
 
 
 def _settled(glance: Glance, image_id: str, *, within: float) -> Image:
