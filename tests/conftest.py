@@ -1,5 +1,6 @@
 """What all tests share: a clean environment, ``run`` = main(), a sandbox, a project a test."""
 
+import contextlib
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from faultproxy import FaultProxy
 
 from glancectl import sandbox as sandboxes
 from glancectl.cli import main
+from glancectl.sandbox import processes
 from glancectl.sandbox.settings import REGION
 
 # Not glancectl's own way: no TLS context, which is most of what a request costs here.
@@ -307,6 +309,63 @@ def plain_glance(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> 
         processes.start(state, "glance", listener)
     _register_limits(sandbox)
     yield url
+    processes.stop(state)
+
+
+class OwnGlance:
+    """A Glance beside the sandbox's, for the same users, that can be killed and started again."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, at the same port each time."""
+        with self._listen() as listener:
+            self._port = listener.getsockname()[1]
+            processes.start(self._state, "glance", listener)
+
+    def _listen(self) -> socket.socket:
+        """Listen on the port it had; the kernel needs a moment to take that from the dead."""
+        found: list[socket.socket] = []
+
+        def is_free() -> bool:
+            with contextlib.suppress(OSError):
+                found.append(socket.create_server(("127.0.0.1", self._port), backlog=512))
+            return bool(found)
+
+        wait_for(is_free)
+        return found[0]
+
+    def kill(self, signum: int) -> None:
+        """Send a signal to all its processes and wait for their end."""
+        for process in processes.find(self._state):
+            os.kill(process.pid, signum)
+        wait_for(lambda: not self._living())
+
+    def _living(self) -> list[processes.Process]:
+        found = processes.find(self._state)
+        processes.reap([process.pid for process in found])
+        return found
+
+
+@pytest.fixture(scope="session")
+def own_glance(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnGlance]:
+    """A Glance that tests may kill, and start again before they end."""
+    from glancectl.sandbox import config, processes, template
+    from glancectl.sandbox.settings import load
+
+    state = tmp_path_factory.mktemp("own")
+    settings = load(sandbox.clouds_file.parent)
+    assert settings is not None
+    config.write_services(state, settings)
+    template.ensure_databases(state, print)
+    yield OwnGlance(state)
     processes.stop(state)
 
 

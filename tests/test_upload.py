@@ -7,7 +7,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,14 +18,12 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import HTTP, Project, Result, Sandbox, log_in, run, wait_for
+from conftest import HTTP, OwnGlance, Project, Result, Sandbox, log_in, run, wait_for
 from faultproxy import FaultProxy
 from test_auth import keystone, logins
 from test_import import ended, error_of, started
 
 from glancectl import tokens
-from glancectl.sandbox import config, processes, template
-from glancectl.sandbox.settings import load
 
 __all__ = ["keystone"]  # a fixture, which is used by its name
 
@@ -900,61 +897,9 @@ def test_an_upload_into_a_record_that_another_fills_is_refused(
 # a server that goes away
 
 
-class Glance:
-    """A Glance of these tests' own, for the same users, that can be killed and started again."""
-
-    def __init__(self, state: Path) -> None:
-        self._state = state
-        self._port = 0
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    def start(self) -> None:
-        with self._listen() as listener:
-            self._port = listener.getsockname()[1]
-            processes.start(self._state, "glance", listener)
-
-    def _listen(self) -> socket.socket:
-        """Listen on the port it had; the kernel needs a moment to take that from the dead."""
-        found: list[socket.socket] = []
-
-        def is_free() -> bool:
-            with contextlib.suppress(OSError):
-                found.append(socket.create_server(("127.0.0.1", self._port), backlog=512))
-            return bool(found)
-
-        wait_for(is_free)
-        return found[0]
-
-    def kill(self, signum: int) -> None:
-        """Send a signal to all its processes and wait for their end."""
-        for process in processes.find(self._state):
-            os.kill(process.pid, signum)
-        wait_for(lambda: not self._living())
-
-    def _living(self) -> list[processes.Process]:
-        found = processes.find(self._state)
-        processes.reap([process.pid for process in found])
-        return found
-
-
-@pytest.fixture(scope="module")
-def own_glance(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:
-    state = tmp_path_factory.mktemp("own")
-    settings = load(sandbox.clouds_file.parent)
-    assert settings is not None
-    config.write_services(state, settings)
-    template.ensure_databases(state, print)
-    yield Glance(state)
-    processes.stop(state)
-
-
 @pytest.fixture
 def front(
-    own_glance: Glance, project: Project, monkeypatch: pytest.MonkeyPatch
+    own_glance: OwnGlance, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FaultProxy]:
     """A fault proxy in front of that Glance; ``run`` goes through it."""
     made = FaultProxy(own_glance.url)
@@ -966,7 +911,7 @@ def front(
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 def test_a_server_that_is_started_anew_in_mid_transfer_is_exit_5(
-    own_glance: Glance,
+    own_glance: OwnGlance,
     front: FaultProxy,
     project: Project,
     raw: Path,
