@@ -120,8 +120,12 @@ def telling_what_is_left(glance: Glance, image_id: str) -> Iterator[None]:
             glance.rest.hurry()
         with contextlib.suppress(GlancectlError, Interrupted):
             status = _settled(glance, image_id, within=HURRIED)["status"]
-            again = "queued again, so the command can be run again"
-            error.add_note(f"the image is {again if status == 'queued' else status}")
+            what_now = {
+                "queued": "queued again, so the command can be run again",
+                "saving": f"saving; if it stays so: glancectl image delete {image_id}",
+            }
+            if status != "deactivated":  # which was said when it was done
+                error.add_note(f"the image is {what_now.get(status, status)}")
         raise
 
 
@@ -162,6 +166,10 @@ def _send(
             done = attempt.sent() if attempt.whole else done
             record = _left_behind(glance, image_id, progress)
             if done and _is_there(record, done.size):
+                # After a 409 it may be another's upload, which is none of our business.
+                ours = (LIKELY_HASH, done.digest)
+                if isinstance(error, RefusedError) and recorded(record) != ours:
+                    raise
                 return done
             if failures > retries or record.get("status") != "queued":
                 raise
