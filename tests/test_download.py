@@ -620,7 +620,7 @@ def test_a_reader_may_not_download(
     monkeypatch: pytest.MonkeyPatch,
     store: Store,
 ) -> None:
-    shown = store(b"data", visibility="community")
+    shown = store(b"data", name="for all to see", visibility="community")
     log_in(new_project(role="reader"), monkeypatch)
     download(shown, code=3)
     assert here() == []

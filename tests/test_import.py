@@ -149,7 +149,7 @@ def test_stage_fills_in_the_format_that_it_sees(project: Project, qcow2: Path) -
 def test_stage_of_data_of_no_known_format_needs_the_format(project: Project, raw: Path) -> None:
     image_id = run("image", "create", "-q").out.strip()
     result = run("image", "stage", image_id, raw, code=1)
-    assert "hint: --disk-format says what it is" in result.err
+    assert ": --disk-format says what it is" in result.err
     assert status_of(image_id) == "queued"
 
 
