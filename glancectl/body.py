@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 
-BLOCK = 1 << 20  # bytes asked for at once
+# Bytes asked for at once: Python makes room for all of them before it knows how many come.
+BLOCK = 1 << 18
+TLS_BLOCK = 1 << 14  # a record of TLS has no more (RFC 8446, 5.1)
 
 
 def blocks(response: httpx.Response) -> Iterator[bytes]:
@@ -32,11 +34,12 @@ def blocks(response: httpx.Response) -> Iterator[bytes]:
     yield first
     left = int(length) - len(first)
     sock = stream.get_extra_info("socket")
+    most = TLS_BLOCK if isinstance(sock, ssl.SSLSocket) else BLOCK
     if left:
         sock.settimeout(response.request.extensions["timeout"]["read"])
     while left:
         try:
-            block = sock.recv(min(left, BLOCK))
+            block = sock.recv(min(left, most))
         except TimeoutError as error:
             raise httpx.ReadTimeout(str(error), request=response.request) from None
         except OSError as error:
