@@ -865,10 +865,10 @@ def test_a_part_that_has_its_name_already_is_dropped(noise: Stored, front: Fault
 
 
 def test_connections_fetch_parts_at_once(large: Stored, front: FaultProxy) -> None:
-    front.add(FILE, times=4, stall=0.3)
+    front.add(FILE, times=4, stall=0.8)
     began = time.monotonic()
     download(large, "--connections", 4)
-    assert time.monotonic() - began < 1.2
+    assert time.monotonic() - began < 4 * 0.8
     assert is_whole(large)
     assert set(starts(front)) == set(PIECES)
 
@@ -1040,7 +1040,7 @@ def test_limit_rate_takes_its_time(
 ) -> None:
     began = time.monotonic()
     download(large, "--limit-rate", "8M", *options)
-    assert 1.4 < time.monotonic() - began < 3
+    assert 1.4 < time.monotonic() - began < 5
     assert is_whole(large)
 
 
@@ -1050,7 +1050,7 @@ def test_limit_rate_is_for_all_images_together(
     other = store(os.urandom(SIZE), name="other")
     began = time.monotonic()
     run("image", "download", noise.id, other.id, ".", "--limit-rate", "4M")
-    assert 1.4 < time.monotonic() - began < 3
+    assert 1.4 < time.monotonic() - began < 5
 
 
 # several images

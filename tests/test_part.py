@@ -242,6 +242,35 @@ def test_who_waits_gets_the_file_that_is_there_then(path: Path, what: str) -> No
     assert counts == [5 if what == "left" else 0]
 
 
+def test_who_gives_the_file_its_name_is_waited_for(path: Path) -> None:
+    # For a moment it has both names, as one has for good whose process was killed just then.
+    counts: list[int] = []
+
+    def wait_and_look() -> None:
+        with part_at(path) as part:
+            counts.append(part.count())
+
+    thread = threading.Thread(target=wait_and_look)
+    with part_at(path) as part:
+        part.write(0, b"\1" * SIZE)
+        part.finish()
+        path.with_name("x").hardlink_to(path)
+        thread.start()
+        wait_for(is_waiting_for_a_lock)
+        path.unlink()
+    thread.join(10)
+    assert counts == [0]
+    assert path.with_name("x").read_bytes() == b"\1" * SIZE
+
+
+def test_a_file_that_has_its_name_already_is_not_touched(path: Path) -> None:
+    path.with_name("x").write_bytes(b"\1" * SIZE)
+    path.hardlink_to(path.with_name("x"))
+    with part_at(path) as part:
+        assert part.count() == 0
+    assert path.with_name("x").read_bytes() == b"\1" * SIZE
+
+
 def is_waiting_for_a_lock() -> bool:
     """Tell whether a thread of ours waits: its line in /proc/locks (proc(5)) has ``->``."""
     waiting = [line for line in Path("/proc/locks").read_text().splitlines() if " -> " in line]

@@ -149,15 +149,15 @@ def opened(path: Path, record: Image, progress: Progress, *, sparse: bool) -> It
     """
     while True:
         with _open(path) as file:
-            if os.fstat(file.fileno()).st_nlink > 1:
-                path.unlink()  # it was killed while it gave the file its name, which that now has
-                continue
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 progress.note(f"waiting for another download of {path.name}")
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_still(file, path):
+            if os.fstat(file.fileno()).st_nlink > 1:
+                # Who had it was killed while it gave the file its name, which that now has.
+                path.unlink(missing_ok=True)
+            elif _is_still(file, path):
                 with contextlib.closing(Part(file, path, record, sparse=sparse)) as part:
                     yield part
                 return
