@@ -140,10 +140,9 @@ def _leaving(part: Part, record: Image, path: Path, options: Options) -> Iterato
         yield
     except BaseException as error:
         hopeless = isinstance(error, IntegrityError | NotFoundError)
-        if hopeless or not options.resume or not part.count():
+        if hopeless or not options.resume or not part.count() or not part.keep():
             part.path.unlink(missing_ok=True)
         else:
-            part.keep()
             dest = f"./{path}" if str(path).startswith("-") else str(path)
             overwrite = ["--overwrite"] if options.overwrite else []
             words = ["glancectl", "image", "download", str(record["id"]), dest, *overwrite]
@@ -239,18 +238,20 @@ def _publish(part: Path, path: Path, overwrite: bool) -> None:
     else:
         try:
             os.link(part, path)
-            part.unlink(missing_ok=True)
         except FileExistsError:
             raise RefusedError(
                 f"{path} appeared during the download", hint="--overwrite replaces it"
             ) from None
         except OSError:  # a file system without hard links
             os.rename(part, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        part.unlink(missing_ok=True)
+    # The file is there; a folder that one may write to but not read cannot be asked for more.
+    with contextlib.suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _check_space(part: Part, folder: Path) -> None:

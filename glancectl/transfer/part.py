@@ -117,10 +117,17 @@ class Part:
         self._file.truncate(self.size)
         os.fsync(self._file.fileno())
 
-    def keep(self) -> None:
-        """Write down again what is there, for another run, though it was finished."""
+    def keep(self) -> bool:
+        """Write down again what is there, for another run, though it was finished.
+
+        Not once the file has its name, when a note would be part of it; tell whether it was done.
+        """
         with self._lock:
-            self._save()
+            alone = os.fstat(self._file.fileno()).st_nlink == 1
+            if alone and _is_still(self._file, self.path):
+                self._save()
+                return True
+            return False
 
     def _load(self) -> list[Span]:
         """Return the spans of this very image that are there; none when they may be another's."""
