@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 # Bytes asked for at once: Python makes room for all of them before it knows how many come.
-BLOCK = 1 << 18
+BLOCK = 1 << 19
 TLS_BLOCK = 1 << 14  # a record of TLS has no more (RFC 8446, 5.1)
 
 

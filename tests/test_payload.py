@@ -63,7 +63,9 @@ def test_compressed_sources_are_unpacked(project: Project, raw: Path, kind: str)
     )
     assert create("-", *RAW, stdin=packed.read_bytes())["size"] == len(data)
     assert create(packed, *RAW, "--decompress", kind)["size"] == len(data)
-    assert create(packed, *RAW, "--decompress", "none")["size"] == packed.stat().st_size
+    for as_it_is in (("--decompress", "none"), ("--no-sniff",)):
+        assert create(packed, *RAW, *as_it_is)["size"] == packed.stat().st_size
+    assert create(packed, *RAW, "--no-sniff", "--decompress", kind)["size"] == len(data)
 
 
 def test_a_url_is_unpacked(project: Project, raw: Path, served: tuple[str, Path]) -> None:

@@ -100,19 +100,20 @@ def _unpacked(
     source: "Source", flags: SourceFlags, container: str, note: Callable[[str], None]
 ) -> "Source":
     from glancectl.transfer import sniff
-    from glancectl.transfer.packed import unpacked_source
-    from glancectl.transfer.unpack import KINDS
 
-    kind = sniff.kind(source.head, source.tail)
-    if flags.decompress == "none" or (flags.decompress == "auto" and container != "bare"):
+    may_guess = flags.sniff and container == "bare"
+    if flags.decompress == "none" or (flags.decompress == "auto" and not may_guess):
         return source
+    kind = sniff.kind(source.head, source.tail)
     if flags.decompress not in ("auto", kind):
         raise RefusedError(
             f"{source.name} is not compressed with {flags.decompress}",
             cause=f"it looks like {kind}" if kind else None,
         )
-    if kind not in KINDS:
+    if kind not in sniff.COMPRESSED:
         return source
+    from glancectl.transfer.packed import unpacked_source
+
     note(f"{source.name} is unpacked on its way ({kind}); --decompress none sends it as it is")
     return unpacked_source(source, kind, allow_empty=flags.allow_empty)
 

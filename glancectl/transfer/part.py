@@ -49,6 +49,7 @@ class Part:
         }
         self._lock = threading.Lock()
         self._finished = False
+        self._note_length = 0  # bytes
         self._write_back = _WriteBack(file)
         self._spans = self._load()
         self.kept = self.count()
@@ -145,7 +146,9 @@ class Part:
     def _save(self) -> None:
         note = json.dumps({**self._identity, "spans": self._spans}).encode()
         _write_at(self._file, note.ljust(_NOTE), self.size)
-        self._file.truncate(self.size + max(len(note), _NOTE))
+        if max(len(note), _NOTE) != self._note_length:  # seldom: it would wait for the disk
+            self._note_length = max(len(note), _NOTE)
+            self._file.truncate(self.size + self._note_length)
 
 
 @contextlib.contextmanager

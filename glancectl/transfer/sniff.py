@@ -55,7 +55,7 @@ _TO_BE_SAID = {
         " for Hyper-V and older clouds, newer ones refuse it"
     ),
 }
-_COMPRESSED = frozenset(("bzip2", "gzip", "xz", "zstd"))
+COMPRESSED = frozenset(("bzip2", "gzip", "xz", "zstd"))
 
 _QCOW2_BACKING_OFFSET = slice(8, 16)
 _QCOW2_INCOMPATIBLE = slice(72, 80)
@@ -221,7 +221,7 @@ def _agree(asked: str, seen: str, tail: bytes) -> bool:
 def _hint(seen: str) -> str:
     if seen in _TO_BE_SAID:
         return _TO_BE_SAID[seen]
-    if seen in _COMPRESSED:
+    if seen in COMPRESSED:
         return "unpack it first, or send it as it is with --no-sniff"
     if seen in _JUDGED:
         return f"--disk-format {seen} says what it is, --no-sniff sends it as it is"
