@@ -45,10 +45,8 @@ def blocks(response: httpx.Response) -> Iterator[bytes]:
         except OSError as error:
             raise httpx.ReadError(str(error), request=response.request) from None
         if not block:
-            raise httpx.RemoteProtocolError(
-                f"peer closed connection with {left} of {length} bytes not sent",
-                request=response.request,
-            )
+            why = "the connection was closed before the end"
+            raise httpx.RemoteProtocolError(why, request=response.request)
         left -= len(block)
         yield block
 

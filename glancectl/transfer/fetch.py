@@ -86,7 +86,8 @@ class Fetch:
                 retries = self._glance.rest.retries
                 if failures > retries or not error.may_pass:
                     raise
-                self.progress.retry(f"{_why(error)} at {human_size(place)}", failures, retries)
+                reason = f"{error.cause or error.message}, going on at {human_size(place)}"
+                self.progress.retry(reason, failures, retries)
                 time.sleep(retry.delay(failures, error.retry_after))
 
     def _ranged(self, start: int, end: int) -> Iterator[bytes]:
@@ -255,8 +256,3 @@ def _gathered(parts: Iterator[bytes]) -> Iterator[bytes]:
         raise
     if held:
         yield b"".join(held)
-
-
-def _why(error: UnavailableError) -> str:
-    """Return in a few words why a download did not go on."""
-    return str(error.cause or error.message)
