@@ -65,7 +65,7 @@ class Login:
                 self._access = self._log_in()
             return self._access is not refused
 
-    def last(self, seconds: float) -> None:
+    def ensure_lasts(self, seconds: float) -> None:
         """Log in again when the token would expire within ``seconds`` and a new one would not.
 
         For what cannot be repeated once it has begun. A token from this process is as new as can

@@ -252,6 +252,8 @@ class Rest:
                     verify=_tls(access) if access.endpoint.startswith("https:") else False,
                     timeout=httpx.Timeout(self._settings.timeout, connect=CONNECT_TIMEOUT),
                     headers={"User-Agent": f"glancectl/{__version__}"},
+                    # --jobs and --connections say how many there are; none shall wait for another.
+                    limits=httpx.Limits(max_connections=None),
                 )
             return self._client
 

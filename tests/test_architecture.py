@@ -32,11 +32,12 @@ ALLOWED: dict[str, set[str]] = {
     "transfer.unpack": set(),
     "transfer.packed": {"transfer"},
     "transfer.source": {"transfer"},
-    "transfer.web": {"retry", "terminal", "transfer"},
+    "transfer.web": {"body", "retry", "terminal", "transfer"},
     "transfer.sniff": set(),
     "transfer.digest": {"transfer"},
     "transfer.request": {"transfer"},
-    "transfer.progress": {"terminal"},
+    "transfer.display": {"terminal"},
+    "transfer.progress": {"terminal", "transfer"},
     "transfer.upload": {"api", "retry", "transfer"},
     "transfer.part": {"api", "transfer"},
     "transfer.fetch": {"answer", "api", "body", "retry", "terminal", "transfer"},
@@ -50,10 +51,18 @@ ALLOWED: dict[str, set[str]] = {
 }  # fmt: skip
 ONLY_IN = {
     "typer": {"cli"},
-    # api and transfer.web: a name for type checkers only
-    "httpx": {"rest", "answer", "body", "transfer.request", "transfer.web", "api"},
+    # api, transfer.fetch and transfer.web: a name for type checkers only
+    "httpx": {
+        "rest",
+        "answer",
+        "body",
+        "transfer.request",
+        "transfer.fetch",
+        "transfer.web",
+        "api",
+    },
     "rich": {"render"},
-    "tqdm": {"transfer.progress"},
+    "tqdm": {"transfer.display"},
     "keystoneauth1": {"auth"},
     "keystoneclient": {"auth"},
     "jsonpatch": {"patch"},

@@ -8,7 +8,7 @@ import random
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from conftest import wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glancectl.transfer.display import Mode
 from glancectl.transfer.part import HOLE, Part, Span, _joined, _runs, opened
-from glancectl.transfer.progress import Mode, Progress
+from glancectl.transfer.progress import Progress
 
 SIZE = 6 * HOLE + 5  # bytes
 
@@ -221,8 +222,9 @@ def test_another_process_has_to_wait(path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-@pytest.mark.parametrize("what", ["renamed", "removed", "left"])
-def test_who_waits_gets_the_file_that_is_there_then(path: Path, what: str) -> None:
+@contextmanager
+def another_waiting(path: Path) -> Iterator[list[int]]:
+    """Let another thread wait for the ``.part``; hand out how many bytes it finds in the end."""
     counts: list[int] = []
 
     def wait_and_look() -> None:
@@ -230,35 +232,32 @@ def test_who_waits_gets_the_file_that_is_there_then(path: Path, what: str) -> No
             counts.append(part.count())
 
     thread = threading.Thread(target=wait_and_look)
-    with part_at(path) as part:
+    thread.start()
+    wait_for(is_waiting_for_a_lock)
+    yield counts
+    thread.join(10)
+
+
+@pytest.mark.parametrize("what", ["renamed", "removed", "left"])
+def test_who_waits_gets_the_file_that_is_there_then(path: Path, what: str) -> None:
+    with ExitStack() as stack, part_at(path) as part:
         part.write(0, b"\1" * 5)
-        thread.start()
-        wait_for(is_waiting_for_a_lock)
+        counts = stack.enter_context(another_waiting(path))
         if what == "renamed":
             path.rename(path.with_name("x"))
         elif what == "removed":
             path.unlink()
-    thread.join(10)
     assert counts == [5 if what == "left" else 0]
 
 
 def test_who_gives_the_file_its_name_is_waited_for(path: Path) -> None:
     # For a moment it has both names, as one has for good whose process was killed just then.
-    counts: list[int] = []
-
-    def wait_and_look() -> None:
-        with part_at(path) as part:
-            counts.append(part.count())
-
-    thread = threading.Thread(target=wait_and_look)
-    with part_at(path) as part:
+    with ExitStack() as stack, part_at(path) as part:
         part.write(0, b"\1" * SIZE)
         part.finish()
         path.with_name("x").hardlink_to(path)
-        thread.start()
-        wait_for(is_waiting_for_a_lock)
+        counts = stack.enter_context(another_waiting(path))
         path.unlink()
-    thread.join(10)
     assert counts == [0]
     assert path.with_name("x").read_bytes() == b"\1" * SIZE
 

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glancectl.transfer.progress import Mode, Progress
+from glancectl.transfer.display import Mode
+from glancectl.transfer.progress import Progress
 
 MIB = 1 << 20
 DIGEST = "sha512:" + "1a2b3c4d" * 16

@@ -304,6 +304,31 @@ def test_a_signal_ends_a_command_that_waits_for_answers(
     assert time.monotonic() - started < 5
 
 
+def test_a_signal_that_comes_in_a_destructor_is_not_lost() -> None:
+    # Python drops what is raised there; the ids that are read from stdin would be awaited for ever.
+    script = """
+import os, signal, sys, time
+from glancectl.cli import main
+
+class Late:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+
+def lines():
+    Late()
+    time.sleep(20)
+    yield "x"
+
+sys.stdin = lines()
+sys.exit(main(["image", "delete", "-", "--yes"]))
+"""
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"glancectl: stopped by SIGINT\n")
+    assert time.monotonic() - started < 5
+
+
 # memory
 
 

@@ -209,7 +209,8 @@ def connect(ctx: typer.Context) -> "Glance":
 
 def progress_for(ctx: typer.Context, target: str, total: int | None, quiet: bool) -> "Progress":
     """Return the progress display that ``--progress`` asks for; none under ``--quiet``."""
-    from glancectl.transfer.progress import Mode, Progress
+    from glancectl.transfer.display import Mode
+    from glancectl.transfer.progress import Progress
 
     mode = Mode(ctx.obj.progress)
     if mode == Mode.AUTO and quiet:
@@ -305,6 +306,18 @@ def _signals() -> Iterator[None]:
     def stop(signum: int, _frame: FrameType | None) -> None:
         raise Interrupted(signum)
 
+    def stop_again(lost: "sys.UnraisableHookArgs") -> None:
+        # It came while Python ran a destructor, out of which no exception gets. Nor does one get
+        # out of here, so the signal has to come once more in a moment.
+        if not isinstance(lost.exc_value, Interrupted):
+            hook(lost)
+            return
+        import threading
+
+        main_thread = threading.main_thread().ident or 0
+        threading.Timer(0.05, signal.pthread_kill, (main_thread, lost.exc_value.signum)).start()
+
+    hook, sys.unraisablehook = sys.unraisablehook, stop_again
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {s: signal.getsignal(s) for s in wanted if signal.getsignal(s) != signal.SIG_IGN}
     for signum in before:
@@ -312,6 +325,7 @@ def _signals() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for signum, handler in before.items():
             signal.signal(signum, handler)
 

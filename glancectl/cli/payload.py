@@ -32,8 +32,9 @@ class SourceFlags:
 
     def require_source(self, store: str | None = None) -> None:
         """Raise UsageError for options about data where no data are given."""
-        about = (self.size, self.checksum, self.headers, self.allow_empty, store)
-        if self.spec is None and (any(about) or self.size is not None or self.decompress != "auto"):
+        about = (self.checksum, self.headers, self.allow_empty, store)
+        given = any(about) or self.size is not None or self.decompress != "auto"
+        if self.spec is None and given:
             raise UsageError("options about the data need the data", hint="--file SOURCE")
 
 

@@ -4,23 +4,25 @@ Image data never change, so a download may go on with a Range request wherever i
 stores that can read at random answer those (file, cinder); rbd, swift, s3 and http answer 400.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from glancectl import retry
+from glancectl import body, retry
 from glancectl.answer import transport_errors
 from glancectl.api import Glance, Image
-from glancectl.body import blocks
 from glancectl.errors import IntegrityError, RefusedError, UnavailableError
 from glancectl.terminal import human_size
 from glancectl.transfer.pace import Pace
 from glancectl.transfer.part import Part, Span
 from glancectl.transfer.progress import Progress
 
-CHUNK = 1 << 20  # bytes
+if TYPE_CHECKING:
+    import httpx
+
+PROGRESS = 1 << 20  # bytes; after so many the tries are counted anew
 ENOUGH = 1 << 19  # bytes that are worth being handed on: joining more, or noting less, is slower
 FLUSH = 0.5  # seconds after which less than a chunk is handed on
 SMALLEST, LARGEST = 4 << 20, 64 << 20  # bytes of a piece when there are several connections
@@ -80,7 +82,7 @@ class Fetch:
             except UnavailableError as error:
                 if start < place == end:
                     return  # more was promised than there is
-                if place - landmark >= CHUNK:
+                if place - landmark >= PROGRESS:
                     landmark, failures = place, 0  # it does get on
                 failures += 1
                 retries = self._glance.rest.retries
@@ -116,13 +118,10 @@ class Fetch:
         span = None if end is None else (start, end)
         opened = self._glance.open_data(self.image_id, self._prefer, span)
         with opened as response, transport_errors(f"download image {self.image_id}"):
-            if span is not None and not (
-                response.status_code == 206
-                and _is_of(response.headers.get("Content-Range", ""), span, self.size)
-            ):
+            if span is not None and not _is_of(response, span, self.size):
                 raise NoRangesError
             # A connection serves several parts, one after another, but only one whole.
-            parts = blocks(response) if span is None else response.iter_raw()
+            parts = body.blocks(response) if span is None else response.iter_raw()
             yield from self.progress.wrap(self._pace.held(_gathered(parts)))
 
     def _too_short(self, place: int) -> UnavailableError:
@@ -225,13 +224,11 @@ def _pieces(spans: Sequence[tuple[Span, bool]], connections: int) -> list[tuple[
     return pieces
 
 
-def _is_of(content_range: str, span: Span, size: int) -> bool:
-    """Tell whether a Content-Range (RFC 9110, 14.4) is that part of so many bytes, or its start."""
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", content_range.strip())
-    return (
-        found is not None
-        and int(found[1]) == span[0] <= int(found[2]) < span[1]
-        and found[3] in (str(size), "*")
+def _is_of(response: "httpx.Response", span: Span, size: int) -> bool:
+    """Tell whether an answer carries that part of so many bytes, or the start of it."""
+    found = body.part(response)
+    return found is not None and (
+        found[0] == span[0] and found[1] < span[1] and found[2] in (size, None)
     )
 
 

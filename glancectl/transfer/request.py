@@ -223,14 +223,6 @@ def web_page(name: str) -> IntegrityError:
     )
 
 
-def content_length(response: httpx.Response) -> int | None:
-    """Return Content-Length, which means nothing in a chunked answer (RFC 9112, 6.3)."""
-    length = response.headers.get("Content-Length", "")
-    return (
-        int(length) if length.isdecimal() and "Transfer-Encoding" not in response.headers else None
-    )
-
-
 def body(response: httpx.Response, name: str) -> Iterator[bytes]:
     """Yield the body as it comes. Raises UnavailableError when it breaks off."""
     with _http_errors(name, "broke off"):

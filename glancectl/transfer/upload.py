@@ -151,7 +151,7 @@ def _send(
     failures = 0
     done: Sent | None = None
     source.tell = progress.retry
-    glance.rest.login.last(_seconds(source, options.pace))
+    glance.rest.login.ensure_lasts(_seconds(source, options.pace))
     while True:
         progress.phase(phase)
         attempt = _Attempt(source, progress, options)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from glancectl import retry
+from glancectl import body, retry
 from glancectl.errors import IntegrityError, RefusedError, UnavailableError, UsageError
 from glancectl.terminal import human_size
 from glancectl.transfer import request, sniff
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 PROGRESS = 1 << 20  # bytes; a connection that brought so many was a good one
 # By then the clocks of the server and of whoever wrote the file need not agree.
 SETTLED = timedelta(seconds=60)
-
-_NUMBER = "([0-9]{1,19})"
-_CONTENT_RANGE = re.compile(rf"bytes {_NUMBER}-{_NUMBER}/(?:{_NUMBER}|\*)", re.IGNORECASE)
 
 log = logging.getLogger("glancectl")
 
@@ -42,21 +39,21 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float, retries: int)
     parsed, name = request.parse(url), request.redact(url)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(request.open_client(timeout))
-        body = _Body(partial(request.get, client, parsed, headers), name, retries)
-        stack.callback(body.close)
-        head = body.head = fill(body.read, HEAD)
+        file = _File(partial(request.get, client, parsed, headers), name, retries)
+        stack.callback(file.close)
+        head = file.head = fill(file.read, HEAD)
         if sniff.kind(head) == "html":
             raise request.web_page(name)
         source = Source(
             name,
-            read=body.read,
+            read=file.read,
             head=head,
-            size=body.size,
+            size=file.size,
             close=stack.pop_all().close,
             file_name=_file_name(parsed),
-            rewind=body.rewind,
+            rewind=file.rewind,
         )
-        body.tell = lambda *what: source.tell(*what)
+        file.tell = lambda *what: source.tell(*what)
         return source
 
 
@@ -68,8 +65,8 @@ def same_origin(one: str, other: str) -> bool:
         return False
 
 
-class _Body:
-    """The bytes behind a URL. A connection that breaks is made anew, from where it broke.
+class _File:
+    """The file behind a URL. A connection that breaks is made anew, from where it broke.
 
     size: the file's bytes, None as long as no server says. head: its first bytes, once a source
     is made of them. tell: called as ``Source.tell`` is.
@@ -175,7 +172,7 @@ class _Body:
     def _from_start(self) -> Iterator[bytes]:
         response = self._response = self._get({})
         request.check(response, going_on=False)
-        size = request.content_length(response)
+        size = body.length(response)
         if self.head is None:
             self._first, self.size = response.headers, size
         elif why := self._difference(response, size):
@@ -194,7 +191,7 @@ class _Body:
         if response.status_code == 206:
             self._expect_rest(response)
             return parts
-        if why := self._difference(response, request.content_length(response)):
+        if why := self._difference(response, body.length(response)):
             raise self._lost(why)
         reason = f"the server sends no parts, passing over the first {human_size(self._offset)}"
         self.tell(reason, self._failures, self._retries)
@@ -202,14 +199,14 @@ class _Body:
 
     def _expect_rest(self, response: "httpx.Response") -> None:
         """Raise UnavailableError unless a 206 carries what is missing of the same file."""
-        found = _content_range(response)
+        found = body.part(response)
         if found is None or found[0] != self._offset:
             raise self._lost("it answers with another part than the one asked for")
-        if found[1] is None and self.size is not None:
+        if found[2] is None and self.size is not None:
             raise self._lost("it does not say of how many bytes its part is one")
-        if why := self._contradiction(response, found[1]):
+        if why := self._contradiction(response, found[2]):
             raise self._lost(why)
-        self.size = found[1]
+        self.size = found[2]
 
     def _difference(self, response: "httpx.Response", size: int | None) -> str | None:
         """Say why a whole file is not the one begun; None when nothing speaks against it."""
@@ -269,21 +266,6 @@ def _validator(headers: Mapping[str, str]) -> str | None:
         return headers["Last-Modified"] if sent - modified >= SETTLED else None
     except (KeyError, TypeError, ValueError):  # TypeError: only one of them has a time zone
         return None
-
-
-def _content_range(response: "httpx.Response") -> tuple[int, int | None] | None:
-    """Return the place of a 206's first byte, and the bytes of the whole file if it tells them.
-
-    None when it names no part, or one that cannot be or contradicts Content-Length.
-    """
-    value = response.headers.get("Content-Range", "")
-    match = _CONTENT_RANGE.fullmatch(value)
-    if match is None:
-        return None
-    first, last = int(match[1]), int(match[2])
-    size = int(match[3]) if match[3] else None
-    agrees = request.content_length(response) in (None, last - first + 1)
-    return (first, size) if first <= last and agrees and (size is None or last < size) else None
 
 
 def _file_name(url: "httpx.URL") -> str | None:
