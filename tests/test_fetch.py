@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from glancectl.transfer.fetch import CHUNK, ENOUGH, LARGEST, SMALLEST, _gathered, _is_of, _pieces
+from glancectl.transfer.fetch import ENOUGH, LARGEST, SMALLEST, _gathered, _is_of, _pieces
 from glancectl.transfer.part import Span
 
 # Where a whole of up to some GiB is cut into spans that are there or are not.
@@ -45,12 +46,17 @@ def test_pieces_of_a_whole_get_smaller(size: int, connections: int) -> None:
     assert lengths[0] <= max(size // (4 * connections), SMALLEST)
 
 
+def partial(content_range: str, **headers: str) -> httpx.Response:
+    """Return the head of an answer that carries a part."""
+    return httpx.Response(206, headers={"Content-Range": content_range, **headers})
+
+
 @given(st.integers(0, 1 << 40), st.integers(1, 1 << 40), st.integers(0, 1 << 40))
 def test_the_part_that_was_asked_for_is_taken(start: int, length: int, behind: int) -> None:
     span, size = (start, start + length), start + length + behind
-    assert _is_of(f"bytes {start}-{start + length - 1}/{size}", span, size)
-    assert _is_of(f"bytes {start}-{start + length - 1}/*", span, size)
-    assert _is_of(f"bytes {start}-{start}/{size}", span, size)  # its beginning
+    assert _is_of(partial(f"bytes {start}-{start + length - 1}/{size}"), span, size)
+    assert _is_of(partial(f"bytes {start}-{start + length - 1}/*"), span, size)
+    assert _is_of(partial(f"bytes {start}-{start}/{size}"), span, size)  # its beginning
 
 
 @pytest.mark.parametrize(
@@ -62,10 +68,21 @@ def test_the_part_that_was_asked_for_is_taken(start: int, length: int, behind: i
     ],
 )  # fmt: skip
 def test_another_part_is_not_taken(content_range: str) -> None:
-    assert not _is_of(content_range, (5, 10), 100)
+    assert not _is_of(partial(content_range), (5, 10), 100)
 
 
-@given(st.lists(st.integers(1, 3 * CHUNK), max_size=6))
+def test_a_whole_is_no_part() -> None:
+    whole = httpx.Response(200, headers={"Content-Range": "bytes 5-9/100"})
+    assert not _is_of(whole, (5, 10), 100)
+
+
+@pytest.mark.parametrize(("length", "is_taken"), [("5", True), ("4", False), ("6", False)])
+def test_content_length_has_to_agree(length: str, is_taken: bool) -> None:
+    answer = partial("bytes 5-9/100", **{"Content-Length": length})
+    assert _is_of(answer, (5, 10), 100) is is_taken
+
+
+@given(st.lists(st.integers(1, 6 * ENOUGH), max_size=6))
 def test_small_parts_are_gathered(lengths: list[int]) -> None:
     parts = [bytes([number]) * length for number, length in enumerate(lengths)]
     chunks = list(_gathered(iter(parts)))
