@@ -27,6 +27,8 @@ from glancectl.cli import main
 from glancectl.sandbox import processes
 from glancectl.sandbox.settings import REGION
 
+pytest_plugins = ("reliability",)
+
 # Not glancectl's own way: no TLS context, which is most of what a request costs here.
 HTTP = httpx.Client(verify=False, timeout=30)
 
