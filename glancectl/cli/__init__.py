@@ -1,7 +1,9 @@
 """The command line: the root of all commands, the global options, the one error boundary."""
 
+import copy
 import errno
 import functools
+import importlib
 import os
 import signal
 import sys
@@ -31,6 +33,21 @@ if TYPE_CHECKING:
     from glancectl.transfer.progress import Progress
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk that stdout goes to
+
+# What there is, and what for. The commands of each are in the module of that name, which is
+# imported when one is called.
+NOUNS = {
+    "image": "Create, upload, download and query images.",
+    "member": "Share images with other projects, and answer what others share.",
+    "tag": "List, add, remove and replace tags.",
+    "task": "List, show, create and await tasks: imports, mostly.",
+    "store": "List stores, and delete the copy of an image in one of them.",
+    "cache": "See and steer the image cache (admin); each API host has its own.",
+    "info": "Show versions, import methods, stores, formats, usage.",
+    "auth": "See who you are, get a token, log out.",
+    "sandbox": "Run a real Keystone and Glance on this machine, to try things and for CI.",
+}
+MORE_OF = {"image": ("image_data", "image_import", "image_update", "locations")}
 
 # What other clients and habits call our verbs; of several the first that the group has.
 SYNONYMS = {
@@ -83,10 +100,30 @@ class Group(typer.core.TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def new_app(help_text: str) -> typer.Typer:
+class Root(Group):
+    """The group of all nouns.
+
+    Making the options of all commands takes longer than most of the commands; so what is called
+    is made, and for the others stands what help and suggestions need.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        """Begin with no commands but the stand-ins."""
+        super().__init__(**attributes)
+        self.commands = {noun: typer.core.TyperCommand(noun, help=NOUNS[noun]) for noun in NOUNS}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the noun, with the one verb that is called or, if there is no such, with all."""
+        noun, *rest = args
+        if noun in NOUNS:
+            return noun, tree(noun, *rest[:1]), rest
+        return super().resolve_command(ctx, args)
+
+
+def new_app(help_text: str, cls: type[Group] = Group) -> typer.Typer:
     """Return a Typer app with this tool's settings: plain help (fast), our own error boundary."""
     return typer.Typer(
-        cls=Group,
+        cls=cls,
         help=help_text,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -94,7 +131,7 @@ def new_app(help_text: str) -> typer.Typer:
     )
 
 
-app = new_app("Work with images of an OpenStack cloud: every transfer streamed and verified.")
+app = new_app("Work with images of an OpenStack cloud: every transfer streamed and verified.", Root)
 
 
 def _show_version(value: bool) -> None:
@@ -226,7 +263,7 @@ def main(argv: Sequence[str]) -> int:
     The one place where exceptions become text: below it everything raises. A bug of ours passes
     through, with its traceback.
     """
-    command = _command()
+    command = _root()
     if "_GLANCECTL_COMPLETE" in os.environ:
         command.main(list(argv), prog_name="glancectl")
     state = State()
@@ -256,9 +293,32 @@ def main(argv: Sequence[str]) -> int:
 
 
 @functools.cache
-def _command() -> Any:
-    """Return the tree of commands, whose making takes a while."""
+def _root() -> Any:
     return typer.main.get_command(app)
+
+
+@functools.cache
+def tree(noun: str, verb: str | None = None) -> Any:
+    """Return a noun as a Click group of its verbs, or of ``verb`` alone if it has that.
+
+    A noun without verbs is a Click command.
+    """
+    found: typer.Typer = importlib.import_module(f"glancectl.cli.{noun}").app
+    for module in MORE_OF.get(noun, ()):
+        importlib.import_module(f"glancectl.cli.{module}")
+    verbs = {_name(command): command for command in found.registered_commands}
+    if list(verbs) == [noun]:
+        return typer.main.get_command_from_info(
+            verbs[noun], pretty_exceptions_short=False, rich_markup_mode=None
+        )
+    if verb in verbs:
+        found = copy.copy(found)
+        found.registered_commands, found.registered_groups = [verbs[verb]], []
+    return typer.main.get_group(found)
+
+
+def _name(command: Any) -> str:
+    return str(command.name or typer.main.get_command_name(command.callback.__name__))
 
 
 def _fail(error: GlancectlError, state: State) -> int:
@@ -343,35 +403,3 @@ def _abandon_stdout() -> None:
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     os.close(devnull)
-
-
-def _register() -> None:
-    from glancectl.cli import (
-        auth,
-        cache,
-        image,
-        image_data,  # noqa: F401 - adds its verbs to image.app
-        image_import,  # noqa: F401 - as well
-        image_update,  # noqa: F401 - as well
-        info,
-        locations,
-        member,
-        sandbox,
-        store,
-        tag,
-        task,
-    )
-
-    image.app.add_typer(locations.app, name="locations")
-    app.add_typer(image.app, name="image")
-    app.add_typer(member.app, name="member")
-    app.add_typer(tag.app, name="tag")
-    app.add_typer(task.app, name="task")
-    app.add_typer(store.app, name="store")
-    app.add_typer(cache.app, name="cache")
-    app.command(epilog="Example: glancectl info -f json")(info.info)
-    app.add_typer(auth.app, name="auth")
-    app.add_typer(sandbox.app, name="sandbox")
-
-
-_register()

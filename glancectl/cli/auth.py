@@ -4,10 +4,10 @@ from typing import Any
 
 import typer
 
-from glancectl.cli import connect, new_app
+from glancectl.cli import NOUNS, connect, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, QuietOpt, view
 
-app = new_app("See who you are, get a token, log out.")
+app = new_app(NOUNS["auth"])
 
 
 @app.command(epilog="Example: glancectl --cloud prod auth status")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from glancectl.cli import connect, new_app
+from glancectl.cli import NOUNS, connect, new_app
 from glancectl.cli.options import (
     ColumnsOpt,
     FormatOpt,
@@ -21,7 +21,7 @@ from glancectl.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-app = new_app("See and steer the image cache (admin); each API host has its own.")
+app = new_app(NOUNS["cache"])
 
 COLUMNS = ("image_id", "state", "hits", "size", "last_accessed")
 

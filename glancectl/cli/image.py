@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from glancectl.cli import connect, new_app, progress_for
+from glancectl.cli import NOUNS, connect, new_app, progress_for
 from glancectl.cli.options import (
     AllowEmptyOpt,
     BytesOpt,
@@ -49,7 +49,7 @@ from glancectl.cli.options import (
 )
 from glancectl.cli.payload import SourceFlags, fit, open_payload
 
-app = new_app("Create, upload, download and query images.")
+app = new_app(NOUNS["image"])
 
 COLUMNS = ("id", "name", "status", "visibility", "size")
 LONG_COLUMNS = (

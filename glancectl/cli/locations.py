@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from glancectl.cli import connect, new_app, progress_for
+from glancectl.cli import connect, image, new_app, progress_for
 from glancectl.cli.options import (
     ChecksumOpt,
     ColumnsOpt,
@@ -18,6 +18,7 @@ from glancectl.cli.options import (
 )
 
 app = new_app("See where the data of an image are, or make a URL its data.")
+image.app.add_typer(app, name="locations")
 
 
 @app.command("list", epilog="Example: glancectl image locations list ubuntu-24.04")

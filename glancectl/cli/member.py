@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from glancectl.cli import connect, new_app
+from glancectl.cli import NOUNS, connect, new_app
 from glancectl.cli.options import (
     ColumnsOpt,
     FormatOpt,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glancectl.auth import Login
     from glancectl.render import View
 
-app = new_app("Share images with other projects, and answer what others share.")
+app = new_app(NOUNS["member"])
 
 COLUMNS = ("member_id", "status", "created_at", "updated_at")
 INBOX_COLUMNS = ("image_id", "name", "owner", "size")

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from glancectl.cli import new_app
+from glancectl.cli import NOUNS, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, QuietOpt, view
 
-app = new_app("Run a real Keystone and Glance on this machine, to try things and for CI.")
+app = new_app(NOUNS["sandbox"])
 
 
 @app.command(epilog="Example: glancectl sandbox up && glancectl --cloud sandbox image list")

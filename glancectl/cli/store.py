@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from glancectl.cli import connect, new_app
+from glancectl.cli import NOUNS, connect, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, ImageArg, QuietOpt, notes, view
 
-app = new_app("List stores, and delete the copy of an image in one of them.")
+app = new_app(NOUNS["store"])
 
 COLUMNS = ("id", "default", "read-only", "description")
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from glancectl.cli import connect, new_app
+from glancectl.cli import NOUNS, connect, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, ImageArg, nonempty, notes, show_each, view
 
-app = new_app("List, add, remove and replace tags.")
+app = new_app(NOUNS["tag"])
 
 COLUMNS = ("id", "name", "tags")
 

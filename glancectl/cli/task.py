@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from glancectl.cli import connect, new_app, progress_for
+from glancectl.cli import NOUNS, connect, new_app, progress_for
 from glancectl.cli.options import (
     ColumnsOpt,
     FormatOpt,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from glancectl.api import Glance, Task
 
-app = new_app("List, show, create and await tasks: imports, mostly.")
+app = new_app(NOUNS["task"])
 
 COLUMNS = ("id", "type", "status", "owner", "created_at", "updated_at")
 
