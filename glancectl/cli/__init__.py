@@ -304,9 +304,10 @@ def tree(noun: str, verb: str | None = None) -> Any:
     A noun without verbs is a Click command.
     """
     found: typer.Typer = importlib.import_module(f"glancectl.cli.{noun}").app
-    for module in MORE_OF.get(noun, ()):
+    verbs = _verbs(found)
+    for module in MORE_OF.get(noun, ()) if verb not in verbs else ():
         importlib.import_module(f"glancectl.cli.{module}")
-    verbs = {_name(command): command for command in found.registered_commands}
+        verbs = _verbs(found)
     if list(verbs) == [noun]:
         return typer.main.get_command_from_info(
             verbs[noun], pretty_exceptions_short=False, rich_markup_mode=None
@@ -317,8 +318,10 @@ def tree(noun: str, verb: str | None = None) -> Any:
     return typer.main.get_group(found)
 
 
-def _name(command: Any) -> str:
-    return str(command.name or typer.main.get_command_name(command.callback.__name__))
+def _verbs(app: typer.Typer) -> dict[str, Any]:
+    commands: list[Any] = app.registered_commands
+    name_of = typer.main.get_command_name
+    return {command.name or name_of(command.callback.__name__): command for command in commands}
 
 
 def _fail(error: GlancectlError, state: State) -> int:
