@@ -27,6 +27,9 @@ from glancectl.sandbox.demo import make_qcow2
 from glancectl.sandbox.template import ensure_databases
 
 OCTETS = {"Content-Type": "application/octet-stream"}
+BAD_LUCK = pytest.mark.reliability(
+    "a sandbox with damaged files, taken ports, stopped processes or many writers at once"
+)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +44,12 @@ def state(template_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     folder = own.folder()
     yield folder
-    while left := processes.find(folder):  # nothing of it matters any more
+    end_all(folder)
+
+
+def end_all(state: Path) -> None:
+    """End what is left of a sandbox of which nothing matters any more."""
+    while left := processes.find(state):
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -77,10 +85,6 @@ def make_image(name: str = "kept", data: bytes = b"content") -> str:
 def image_data(image_id: str) -> bytes:
     with client() as glance:
         return glance.get(f"images/{image_id}/file").content
-
-
-def workers(state: Path) -> dict[str, int]:
-    return {p.service: p.pid for p in processes.find(state) if not p.is_master}
 
 
 def test_up_answers_and_the_second_up_finds_it(
@@ -133,22 +137,7 @@ def secrets_that_others_may_read(state: Path) -> list[Path]:
     return [p for p in [*holders, *own_folders] if stat.S_IMODE(p.stat().st_mode) & 0o077]
 
 
-def test_a_killed_process_is_replaced(up: Callable[[], sandbox.Status], state: Path) -> None:
-    before = up()
-    image_id = make_image()
-    for service in own.SERVICES:
-        os.kill(workers(state)[service], signal.SIGKILL)
-        assert up() == before
-        assert image_data(image_id) == b"content"
-    for service in own.SERVICES:
-        os.kill(processes.masters(state)[service], signal.SIGKILL)
-        after = up()
-        assert after["running"]
-        assert not set(after["pids"].values()) & set(before["pids"].values())
-        assert image_data(image_id) == b"content"
-        before = after
-
-
+@BAD_LUCK
 def test_down_is_bounded_and_stops_no_foreign_process(
     up: Callable[[], sandbox.Status], state: Path, tmp_path: Path
 ) -> None:
@@ -174,6 +163,7 @@ def test_down_is_bounded_and_stops_no_foreign_process(
         of_another.kill()
 
 
+@BAD_LUCK
 def test_a_taken_port_moves_the_service_and_all_that_names_it(
     up: Callable[[], sandbox.Status], state: Path
 ) -> None:
@@ -202,6 +192,7 @@ def catalogue() -> dict[str, set[str]]:
     return {s["type"]: {e["url"] for e in s["endpoints"]} for s in found["catalog"]}
 
 
+@BAD_LUCK
 def test_a_half_made_or_damaged_state_does_not_block(
     up: Callable[[], sandbox.Status], state: Path, notes: list[str]
 ) -> None:
@@ -230,35 +221,10 @@ def test_a_half_made_or_damaged_state_does_not_block(
     assert any("keystone is damaged" in note for note in notes)
 
 
-def test_two_ups_at_once_are_one_sandbox(state: Path) -> None:
-    code = "import json; from glancectl import sandbox; print(json.dumps(sandbox.up(lambda _: 0)))"
-    pipe = subprocess.PIPE
-    with ThreadPoolExecutor(2) as pool:
-        ups = pool.map(
-            lambda _: subprocess.run(
-                [sys.executable, "-c", code], stdout=pipe, check=True, timeout=120
-            ),
-            range(2),
-        )
-        first, second = (json.loads(done.stdout) for done in ups)
-    assert first == second
-    assert len([process for process in processes.find(state) if process.is_master]) == 2
-
-
-def test_an_up_killed_in_the_middle_does_not_block(
-    up: Callable[[], sandbox.Status], state: Path
+@BAD_LUCK
+def test_many_writers_at_once_all_succeed(
+    project: Project, record_property: Callable[[str, object], None]
 ) -> None:
-    code = "from glancectl import sandbox; sandbox.up(lambda _: None)"
-    with subprocess.Popen([sys.executable, "-c", code]) as half:
-        while not processes.find(state):
-            assert half.poll() is None
-            time.sleep(0.01)
-        half.kill()
-    assert up()["running"]
-    assert len(processes.masters(state)) == 2
-
-
-def test_many_writers_at_once_all_succeed(project: Project) -> None:
     headers = {"X-Auth-Token": password_token(project.env)}
 
     def create(writer: int) -> list[int]:
@@ -270,6 +236,7 @@ def test_many_writers_at_once_all_succeed(project: Project) -> None:
     with ThreadPoolExecutor(16) as pool:
         codes = [code for codes in pool.map(create, range(16)) for code in codes]
     assert codes == [201] * 400
+    record_property("tried", len(codes))
 
 
 def test_demo_walks_the_main_job_and_leaves_nothing(

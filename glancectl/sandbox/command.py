@@ -39,18 +39,16 @@ def borrowed(note: Callable[[str], None]) -> Iterator[bool]:
             yield lifecycle.begin(note, temporary=True)[1]
         finally:
             with _signals(lambda _signum, _frame: None):  # bounded, so it may finish
-                _give_back(state, users.fileno())
+                _give_back(users.fileno())
 
 
-def _give_back(state: Path, users: int) -> None:
+def _give_back(users: int) -> None:
     """Take the sandbox down if it was started for borrowers and we are the last of them."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    settings = own.load(state)
-    if settings is not None and settings.temporary:
-        lifecycle.down(purge=False)
+    lifecycle.down_if_temporary()
 
 
 def client_environment() -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import errno
 import importlib.util
+import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -17,14 +19,14 @@ from glancectl.sandbox.template import ensure_databases
 
 Note = Callable[[str], None]
 PROBE = CLOUDS["sandbox"]
-REFUSALS_TIMEOUT = 15.0  # seconds that a service may answer with errors before up gives up
+REFUSALS_TIMEOUT = 15.0  # seconds of errors from a service, or of a full disk, that up bears
 
 
 class Status(TypedDict):
     """A sandbox as users see it. keystone: the URL to log in at; glance: the image endpoint.
 
-    running: both services answer a user. pids: of each service's gunicorn master, where it lives.
-    state: the folder with everything in it.
+    running: both services answer a user, and there is a clouds.yaml. pids: of each service's
+    gunicorn master, where it lives. state: the folder with everything in it.
     """
 
     keystone: str
@@ -53,7 +55,7 @@ def begin(note: Note, *, temporary: bool) -> tuple[Status, bool]:
     _require_extra()
     state = own.folder()
     own.require_plain(state, "XDG_STATE_HOME")
-    with _disk(state), own.locked(own.lock_path(state)):
+    with own.on_disk(state), own.locked(own.lock_path(state)):
         settings = own.load(state)
         if settings is not None and _is_healthy(state, settings):
             if settings.temporary and not temporary:
@@ -74,12 +76,17 @@ def down(*, purge: bool) -> bool:
     state = own.folder()
     if not state.exists():
         return processes.stop(state)
-    with _disk(state), own.locked(own.lock_path(state)):
-        (state / "clouds.yaml").unlink(missing_ok=True)
-        stopped = processes.stop(state)
-        if purge:
-            shutil.rmtree(state)
-        return stopped
+    with own.on_disk(state), own.locked(own.lock_path(state)):
+        return _stop(state, purge=purge)
+
+
+def down_if_temporary() -> None:
+    """Stop a sandbox that was started for one command, unless an ``up`` has asked for it since."""
+    state = own.folder()
+    with own.on_disk(state), own.locked(own.lock_path(state)):
+        settings = own.load(state)
+        if settings is not None and settings.temporary:
+            _stop(state, purge=False)
 
 
 def status() -> Status | None:
@@ -88,7 +95,8 @@ def status() -> Status | None:
     settings = own.load(state)
     if settings is None or not processes.masters(state):
         return None
-    running = processes.trouble(settings, PROBE, timeout=5) is None
+    # Services that an up has left behind in the middle may answer, but nobody has their clouds.
+    running = (state / "clouds.yaml").exists() and _works(state, settings, timeout=5)
     return _status(state, settings, running=running)
 
 
@@ -114,6 +122,15 @@ def environment(cloud: str) -> dict[str, str]:
         "OS_REGION_NAME": REGION,
         "OS_IDENTITY_API_VERSION": "3",
     }
+
+
+def _stop(state: Path, *, purge: bool) -> bool:
+    """Do what ``down`` does to a sandbox that is locked."""
+    (state / "clouds.yaml").unlink(missing_ok=True)
+    stopped = processes.stop(state)
+    if purge and state.exists():  # not so after another such down at the same time
+        shutil.rmtree(state)
+    return stopped
 
 
 def _start(state: Path, settings: Settings, note: Note) -> Status:
@@ -153,11 +170,14 @@ def _launch(state: Path, settings: Settings) -> Settings:
 
 
 def _wait(state: Path, settings: Settings) -> None:
-    """Wait until both services answer; raise UnavailableError when they will not."""
+    """Wait until both services answer.
+
+    Raises UnavailableError when they will not, OSError when the disk is full.
+    """
     begun = time.monotonic()
     while True:
         left = processes.START_TIMEOUT - (time.monotonic() - begun)
-        trouble = processes.trouble(settings, PROBE, timeout=max(left, 1))
+        trouble = processes.trouble(settings, PROBE, timeout=min(max(left, 1), REFUSALS_TIMEOUT))
         if trouble is None:
             return
         alive = processes.masters(state)
@@ -165,6 +185,8 @@ def _wait(state: Path, settings: Settings) -> None:
             if service not in alive:
                 raise _unavailable(state, service, f"{service} did not start")
         waited = time.monotonic() - begun
+        if waited > REFUSALS_TIMEOUT and shutil.disk_usage(state).free == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # no log can tell of it
         if waited > processes.START_TIMEOUT or ("answers" in trouble and waited > REFUSALS_TIMEOUT):
             culprit = "glance" if trouble.startswith("glance") else "keystone"
             raise _unavailable(state, culprit, f"the sandbox does not work: {trouble}")
@@ -173,20 +195,28 @@ def _wait(state: Path, settings: Settings) -> None:
 
 def _unavailable(state: Path, service: str, message: str) -> UnavailableError:
     log = state / "logs" / f"{service}.log"
-    return UnavailableError(message, cause=processes.last_lines(log), hint=f"see {log}")
+    return UnavailableError(message, cause=processes.end_of(log), hint=f"see {log}")
 
 
 def _is_healthy(state: Path, settings: Settings) -> bool:
     """Tell whether both services run and answer; a worker just being replaced is waited for."""
     deadline = time.monotonic() + 30
-    while len(alive := processes.masters(state)) == len(SERVICES):
-        if processes.trouble(settings, PROBE, timeout=10) is None:
-            # A worker answers for a second after its master was killed.
-            return processes.masters(state) == alive
-        if time.monotonic() > deadline:
-            break
+    while not _works(state, settings, timeout=10):
+        if len(processes.masters(state)) < len(SERVICES) or time.monotonic() > deadline:
+            return False
         time.sleep(0.2)
-    return False
+    return True
+
+
+def _works(state: Path, settings: Settings, *, timeout: float) -> bool:
+    """Tell whether both services run and answer now. ``timeout``: seconds for each request."""
+    alive = processes.masters(state)
+    return (
+        len(alive) == len(SERVICES)
+        and processes.trouble(settings, PROBE, timeout=timeout) is None
+        # A worker answers for a second after its master was killed.
+        and processes.masters(state) == alive
+    )
 
 
 def _status(state: Path, settings: Settings, *, running: bool) -> Status:
@@ -210,12 +240,3 @@ def _require_extra() -> None:
         raise UsageError(
             f"the sandbox needs {', '.join(missing)}", hint="pip install 'glancectl[sandbox]'"
         )
-
-
-@contextlib.contextmanager
-def _disk(state: Path) -> Iterator[None]:
-    """Turn a folder that cannot be written, or a full disk, into RefusedError."""
-    try:
-        yield
-    except OSError as error:
-        raise RefusedError(f"cannot keep the sandbox in {state}", cause=str(error)) from error

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,6 +28,12 @@ THREADS = 32  # requests that each service works on at once
 START_TIMEOUT = 120.0  # seconds; two cores need 4, a busy CI machine has needed 30
 TERM_TIMEOUT = 4.0  # seconds between SIGTERM and SIGKILL
 KILL_TIMEOUT = 3.0
+PORT_TIMEOUT = 1.0  # seconds that the kernel may need to take a port from a process just killed
+
+# In a log: empty lines, gunicorn's course of things, what SQLAlchemy adds to an error.
+_SAYS_NOTHING = re.compile(
+    r"^\s*$|\] \[INFO\] |\[(SQL|parameters): |\(Background on this error at: "
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,11 @@ def clean_environment() -> dict[str, str]:
     return kept | without_proxy(os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "")
 
 
+def marked_environment(folder: Path, service: str) -> dict[str, str]:
+    """Return the clean environment with what tells ``find`` that a process works in ``folder``."""
+    return clean_environment() | {STATE_VARIABLE: str(folder), SERVICE_VARIABLE: service}
+
+
 def without_proxy(excepted: str) -> dict[str, str]:
     """Return the variables that keep loopback off the proxy, as well as what is ``excepted``."""
     value = ",".join(filter(None, [excepted, "127.0.0.1"]))
@@ -87,15 +99,17 @@ def without_proxy(excepted: str) -> dict[str, str]:
 
 
 def listen(wanted: int) -> socket.socket:
-    """Return a socket that listens on 127.0.0.1, at port ``wanted`` if that is free.
+    """Return a socket that listens on 127.0.0.1, at port ``wanted`` if that is free in a second.
 
     It is handed to the service, so nobody can take the port between choosing and using it; and
     what connects meanwhile waits for the service's first answer.
     """
-    try:
-        return socket.create_server(("127.0.0.1", wanted), backlog=512)
-    except OSError:
-        return socket.create_server(("127.0.0.1", 0), backlog=512)
+    deadline = time.monotonic() + PORT_TIMEOUT
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", wanted), backlog=512)
+        time.sleep(0.02)
+    return socket.create_server(("127.0.0.1", 0), backlog=512)
 
 
 def start(state: Path, service: str, listener: socket.socket) -> int:
@@ -109,8 +123,7 @@ def start(state: Path, service: str, listener: socket.socket) -> int:
         *("--worker-class", "gthread", "--workers", "1", "--threads", str(THREADS)),
         *("--timeout", "300", "--graceful-timeout", "2", "--keep-alive", "75"),
     ]
-    own = {STATE_VARIABLE: str(state), SERVICE_VARIABLE: service}
-    own |= {f"OS_{service.upper()}_CONFIG_DIR": str(state / "etc")}
+    own = {f"OS_{service.upper()}_CONFIG_DIR": str(state / "etc")}
     own |= {"SPT_NOENV": "1"}  # or gunicorn's setproctitle overwrites what find() looks for
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as output:
         child = subprocess.Popen(
@@ -119,7 +132,7 @@ def start(state: Path, service: str, listener: socket.socket) -> int:
             stdout=output,
             stderr=output,
             cwd=state,
-            env=clean_environment() | own,
+            env=marked_environment(state, service) | own,
             pass_fds=[listener.fileno()],
             start_new_session=True,
         )
@@ -135,10 +148,11 @@ def stop(state: Path) -> bool:
     before = find(state)
     # Masters first: one that still ran would replace a worker that ends.
     _signal(sorted(before, key=lambda process: not process.is_master), signal.SIGTERM)
-    if not _gone(state, TERM_TIMEOUT):
+    gone = _gone(state, TERM_TIMEOUT)
+    if not gone:
         _signal(find(state), signal.SIGKILL)
-        _gone(state, KILL_TIMEOUT)
-    reap([process.pid for process in before])
+        gone = _gone(state, KILL_TIMEOUT)
+    reap([process.pid for process in before], wait=gone)
     return bool(before)
 
 
@@ -151,19 +165,21 @@ def _signal(processes: list[Process], signum: int) -> None:
 def _gone(state: Path, timeout: float) -> bool:
     """Wait until no process of the sandbox lives, ``timeout`` seconds at most."""
     deadline = time.monotonic() + timeout
-    while left := find(state):
-        reap([process.pid for process in left])
+    while find(state):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
 
 
-def reap(pids: list[int]) -> None:
-    """Take note of the end of those of ``pids`` that are our own children and have ended."""
+def reap(pids: list[int], *, wait: bool = False) -> None:
+    """Take note of the end of those of ``pids`` that are our own children and have ended.
+
+    wait: they are ending; a process has no environment any more a moment before its end.
+    """
     for pid in pids:
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+            os.waitpid(pid, 0 if wait else os.WNOHANG)
 
 
 def answer(
@@ -213,11 +229,15 @@ def trouble(settings: Settings, user: User, *, timeout: float) -> str | None:
         return f"no answer: {str(error) or type(error).__name__}"
 
 
-def last_lines(log: Path, count: int = 5) -> str:
-    """Return the last ``count`` lines of ``log`` that say something, as one line."""
+def end_of(log: Path) -> str:
+    """Return the last lines of ``log`` as one line."""
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        return last_lines(log.read_text(errors="replace")) or "the log is empty"
     except OSError:
         return "no log"
-    said = [line.strip() for line in lines if line.strip()]
-    return " | ".join(said[-count:]) or "the log is empty"
+
+
+def last_lines(text: str, count: int = 5) -> str:
+    """Return the last ``count`` lines of ``text`` that say what went wrong, as one line."""
+    said = [line.strip() for line in text.splitlines() if not _SAYS_NOTHING.search(line)]
+    return " | ".join(said[-count:])

@@ -116,12 +116,24 @@ def make_private_folder(path: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, readable by the owner only, all of it or nothing."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write ``text`` to ``path``, readable by the owner only, all of it or nothing.
+
+    One process at a time; what a killed one left of it is replaced by the next.
+    """
+    part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     part.replace(path)
+
+
+@contextlib.contextmanager
+def on_disk(folder: Path) -> Iterator[None]:
+    """Turn a ``folder`` that cannot be written, or a full disk, into RefusedError."""
+    try:
+        yield
+    except OSError as error:
+        raise RefusedError(f"cannot keep the sandbox in {folder}", cause=str(error)) from error
 
 
 @contextlib.contextmanager

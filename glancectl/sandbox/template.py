@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glancectl.errors import RefusedError, UnavailableError
-from glancectl.sandbox.processes import clean_environment, last_lines
+from glancectl.sandbox import processes
 from glancectl.sandbox.settings import (
     SERVICES,
     locked,
     make_private_folder,
+    on_disk,
     require_plain,
     write_private,
 )
@@ -66,7 +67,9 @@ def _ensure(note: Callable[[str], None]) -> Path:
     """Return the folder of the template for the installed versions, made now if need be."""
     final = cache() / _versions()
     paths = [final / f"{service}.db" for service in SERVICES]
-    with locked(cache() / "lock"):  # two first ups at once: one makes it, the other waits
+    # Two first ups at once: one makes it, the other waits.
+    with on_disk(cache()), locked(cache() / "lock"):
+        _remove_parts()
         if all(path.exists() and _is_sound(path) for path in paths):
             return final
         note("making the databases; only the first start takes this long")
@@ -80,30 +83,37 @@ def _ensure(note: Callable[[str], None]) -> Path:
     return final
 
 
+def _remove_parts() -> None:
+    """Remove the half-made templates of an up that was killed; what makes them may still run."""
+    for part in cache().glob("part-*"):
+        processes.stop(part)
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def _migrate(folder: Path, services: Sequence[str]) -> None:
     """Bring the databases of ``services`` in ``folder`` up to date, at the same time."""
     with contextlib.ExitStack() as stack:
         running = {}
         for service in services:
-            log = stack.enter_context((folder / f"{service}-migration.log").open("wb"))
             running[service] = stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-m", "glancectl.sandbox.migrate", service, str(folder)],
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=clean_environment(),
+                    stdout=subprocess.PIPE,  # not a file: it shall tell of a full disk as well
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                    env=processes.marked_environment(folder, service),
                 )
             )
             stack.callback(running[service].kill)  # when a signal ends the wait for the others
-        codes = {service: process.wait() for service, process in running.items()}
-    for service, code in codes.items():
-        log_path = folder / f"{service}-migration.log"
-        if code != 0:
+        said = {service: process.communicate()[0] for service, process in running.items()}
+    for service, process in running.items():
+        if process.returncode != 0:
             raise UnavailableError(
-                f"cannot make the database of {service}", cause=last_lines(log_path)
+                f"cannot make the database of {service}",
+                cause=processes.last_lines(said[service]),
             )
-        log_path.unlink()
 
 
 def _copy(template: Path, path: Path) -> None:
@@ -111,10 +121,12 @@ def _copy(template: Path, path: Path) -> None:
     make_private_folder(path.parent)
     _companions(path, "unlink")
     part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    shutil.copyfile(template, part)
-    part.chmod(0o600)
-    part.rename(path)
+    try:
+        shutil.copyfile(template, part)
+        part.chmod(0o600)
+        part.rename(path)
+    finally:  # a full disk needs the room
+        part.unlink(missing_ok=True)
 
 
 def _is_sound(path: Path) -> bool:
