@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -87,15 +87,17 @@ def _median_wall(results: Results, name: str) -> float:
 
 
 def at_least(what: str, value: float | None, least: float) -> Target:
+    """Judge a factor that has to be ``least`` or more."""
     met = value is not None and value >= least
-    return Target(what, f"at least {least} times", _times(value), met)
+    return Target(what, f"at least {least} times", times(value), met)
 
 
 def _above(what: str, value: float | None) -> Target:
-    return Target(what, "faster", _times(value), value is not None and value > 1)
+    return Target(what, "faster", times(value), value is not None and value > 1)
 
 
-def _times(value: float | None) -> str:
+def times(value: float | None) -> str:
+    """Return a factor for people."""
     return "not measured" if value is None else f"{value:.2f} times"
 
 
@@ -109,9 +111,7 @@ def table(results: Results, ours: str = OURS) -> str:
     for name, samples in results.samples.items():
         walls = " ".join(f"{sample.wall:.2f}" for sample in samples)
         wall, cpu = _median_wall(results, name), median(sample.cpu for sample in samples)
-        against = (
-            "" if name == ours else _times(ratio(results, ours, [name])).removesuffix(" times")
-        )
+        against = "" if name == ours else times(ratio(results, ours, [name])).removesuffix(" times")
         speed = results.size / wall / 1e9
         lines.append(f"| {name} | {walls} | {wall:.2f} | {speed:.2f} | {cpu:.2f} | {against} |")
     lines += [f"| {name} | failed: {why} | | | | |" for name, why in results.failures.items()]
@@ -130,26 +130,29 @@ def yes(value: bool) -> str:
     return "yes" if value else "**no**"
 
 
-def preface(peers: dict[str, Path], size: int, rounds: int, load: float) -> str:
-    """Return what the numbers depend on: machine, programs, options."""
+def preface(title: str, programs: Mapping[str, Path], load: float, notes: Sequence[str]) -> str:
+    """Return what the numbers depend on: machine, programs, and what the notes say.
+
+    programs: those that were measured, each in an environment of its own. load: at the start.
+    """
     cpus = sorted(os.sched_getaffinity(0))
     memory_size = human(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     curl = _first_line(["curl", "--version"]).split(" (")[0]
     ours = _first_line([sys.executable, "-m", "glancectl", "--version"])
-    others = [f"{PEERS[name]} {_version_of(path, PEERS[name])}" for name, path in peers.items()]
+    others = [
+        f"{PEERS[name]} {_version_of(programs[name], PEERS[name])}"
+        for name in PEERS
+        if name in programs
+    ]
     lines = [
-        "# Transfers, side by side",
+        f"# {title}",
         "",
         f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load average at the start {load:.2f}",
         f"- {len(cpus)} of {os.cpu_count()} processors ({_cpu_model()}), {memory_size} memory",
         f"- Linux {platform.release()}, Python {platform.python_version()}, "
         f"{_first_line(['openssl', 'version'])}",
         f"- {', '.join([ours, curl, *others])}",
-        f"- {human(size)}, rounds: {rounds}, medians of interleaved rounds",
-        "- digests and fsync are on in glancectl; curl has neither; glance and openstack verify "
-        "what they download, compute no digest of what they upload, and do not fsync",
-        f"- {CURL_AND_SUM}: `curl -o FILE && sha512sum FILE && sync FILE`; "
-        "upload: `sha512sum FILE && curl -T FILE`",
+        *(f"- {note}" for note in notes),
         "",
     ]
     return "\n".join(lines)

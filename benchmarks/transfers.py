@@ -24,6 +24,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from byte_server import IMAGE_ID
+from peers import RunFailed, execute, install
 from report import (
     CURL,
     CURL_AND_SUM,
@@ -32,7 +33,6 @@ from report import (
     GIB,
     MIB,
     OURS,
-    PEERS,
     SERVER,
     UNVERIFIED,
     Results,
@@ -52,6 +52,13 @@ TOKEN = "benchmark"  # any will do for the byte server
 SECTIONS = ("download", "upload", "tls", "memory", "connections")
 MEMORY_SIZES = (100 * MIB, GIB, 16 * GIB)
 MEMORY_LIMIT = 80 * MIB
+NOTES = [
+    "medians of interleaved rounds",
+    "digests and fsync are on in glancectl; curl has neither; glance and openstack verify what "
+    "they download, compute no digest of what they upload, and do not fsync",
+    f"{CURL_AND_SUM}: `curl -o FILE && sha512sum FILE && sync FILE`; "
+    "upload: `sha512sum FILE && curl -T FILE`",
+]
 RATE = 60e6  # bytes a second of each connection, where they are limited
 
 
@@ -79,30 +86,7 @@ class Place(NamedTuple):
     peers: dict[str, Path]
 
 
-class RunFailed(Exception):
-    """A program that was to be measured failed; the text is the end of what it said."""
-
-
 # What is run
-
-
-def execute(argv: Sequence[str], env: dict[str, str]) -> int:
-    """Run a program and return its peak memory in bytes.
-
-    That can be no less than this process's own, which the kernel counts as the child's until it
-    executes the program (getrusage(2)): so nothing big is kept here. Raises RunFailed.
-    """
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
-        )
-        _pid, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
-            raise RunFailed(lines[-1] if lines else f"exit code {process.returncode}")
-    return usage.ru_maxrss * 1024
 
 
 def environment(place: Place, url: str) -> dict[str, str]:
@@ -125,14 +109,14 @@ def environment(place: Place, url: str) -> dict[str, str]:
 def download_with_glancectl(place: Place, url: str, *options: str) -> int:
     """Download with glancectl and return its peak memory in bytes."""
     argv = [sys.executable, "-m", "glancectl", "image", "download", IMAGE_ID]
-    return execute([*argv, str(output(place)), *options], environment(place, url))
+    return execute([*argv, str(output(place)), *options], environment(place, url)).memory
 
 
 def upload_with_glancectl(place: Place, url: str, data: Data, *options: str) -> int:
     """Upload with glancectl and return its peak memory in bytes."""
     argv = [sys.executable, "-m", "glancectl", "image", "create", "benchmark"]
     source = ["--disk-format", "raw", "--file", str(data.path)]
-    return execute([*argv, *source, *options], environment(place, url))
+    return execute([*argv, *source, *options], environment(place, url)).memory
 
 
 def output(place: Place) -> Path:
@@ -187,8 +171,8 @@ def upload_cases(place: Place, url: str, data: Data) -> list[Case]:
     return cases
 
 
-def _shell(env: dict[str, str], script: str, *arguments: object) -> int:
-    return execute(["sh", "-c", script, "sh", *map(str, arguments)], env)
+def _shell(env: dict[str, str], script: str, *arguments: object) -> None:
+    execute(["sh", "-c", script, "sh", *map(str, arguments)], env)
 
 
 def _peer(place: Place, url: str, name: str) -> list[str]:
@@ -413,20 +397,6 @@ def connections(place: Place, data: Data, rounds: int) -> Section:
 # The program
 
 
-def install_peers(cache: Path) -> dict[str, Path]:
-    """Return the programs of the other clients, each in an environment kept below ``cache``."""
-    programs = {}
-    for name, package in PEERS.items():
-        programs[name] = cache / package / "bin" / name
-        if not programs[name].exists():
-            tell(f"installing {package} below {cache}")
-            python = programs[name].with_name("python")
-            subprocess.run([sys.executable, "-m", "venv", str(cache / package)], check=True)
-            install = [str(python), "-m", "pip", "install", "--quiet", package]
-            subprocess.run(install, check=True, stdout=sys.stderr)
-    return programs
-
-
 def make_certificate(folder: Path) -> Path:
     """Make ``certificate.pem`` for 127.0.0.1 and return a file with it and its key."""
     certificate, key, both = (folder / f"{name}.pem" for name in ("certificate", "key", "both"))
@@ -476,10 +446,10 @@ def parse_size(text: str) -> int:
     return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
 
 
-def parse_only(text: str) -> list[str]:
-    """Read names of sections with commas between them. Raises ValueError for an unknown one."""
+def parse_only(sections: Sequence[str], text: str) -> list[str]:
+    """Read names of ``sections`` with commas between them. Raises ValueError for another one."""
     names = text.split(",")
-    if not set(names) <= set(SECTIONS):
+    if not set(names) <= set(sections):
         raise ValueError
     return names
 
@@ -491,7 +461,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=parse_size, default=4 * GIB, help="default: 4G")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument(
-        "--only", type=parse_only, default=SECTIONS, metavar=",".join(SECTIONS), help="default: all"
+        "--only",
+        type=partial(parse_only, SECTIONS),
+        default=SECTIONS,
+        metavar=",".join(SECTIONS),
+        help="default: all",
     )
     parser.add_argument("--no-peers", action="store_true", help="leave the other clients out")
     parser.add_argument("--cache", type=Path, default=cache, help=f"their home, default: {cache}")
@@ -509,11 +483,12 @@ def main() -> None:
     parent = (arguments.folder or arguments.cache.parent).absolute()
     require_room(parent, arguments)
     with tempfile.TemporaryDirectory(prefix="glancectl-benchmarks-", dir=parent) as name:
-        peers = {} if arguments.no_peers else install_peers(arguments.cache.absolute())
+        peers = {} if arguments.no_peers else install(arguments.cache.absolute())
         place = Place(Path(name), peers)
         (place.folder / "home").mkdir()
         texts, targets = [], []
-        head = preface(place.peers, arguments.size, arguments.rounds, load)
+        notes = [f"{human(arguments.size)}, rounds: {arguments.rounds}", *NOTES]
+        head = preface("Transfers, side by side", place.peers, load, notes)
         for text, measured in sections(place, arguments):
             texts.append(text)
             targets += measured

@@ -16,7 +16,7 @@ import pytest
 
 WHAT = "reliability"  # the marker, and the property that carries its text to the controller
 TRIED = "tried"  # how many things one test tried; one when it does not say
-FULL_EXAMPLES = 20  # so many times as many examples of each property
+FULL_EXAMPLES = 10  # so many times as many examples of each property
 
 HEAD = """\
 # Reliability
