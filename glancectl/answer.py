@@ -3,7 +3,9 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from html import unescape
 from typing import Any
 
@@ -18,6 +20,7 @@ from glancectl.errors import (
     UnavailableError,
     UsageError,
 )
+from glancectl.terminal import shell_line
 
 ERROR_BODY = 64 * 1024  # bytes read of an error's body; proxies send whole pages
 PASSING = (429, 500, 502, 503, 504)  # statuses after which another try may do
@@ -36,14 +39,134 @@ class TransportError(UnavailableError):
     may_pass = True
 
 
-def decode(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object that ``response`` carries.
+# Values, as JSON has them.
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _text_or_null(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _id(value: object) -> bool:
+    """Tell whether ``value`` may stand in the path of a URL and in the name of a file."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z_-]+", value) is not None
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _number_or_null(value: object) -> bool:
+    return value is None or _number(value)
+
+
+def _moment(value: object) -> bool:
+    """Tell whether ``value`` is a date and time with its zone, in ISO 8601."""
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _epoch(value: object) -> bool:
+    """Tell whether ``value`` is a moment in seconds since 1970, of a year with four digits."""
+    return value is None or (isinstance(value, int | float) and 0 <= value < 253_402_300_800)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _cached(value: object) -> bool:
+    """Tell whether ``value`` is a list of cached images, as far as it says when each was used."""
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and _id(item.get("image_id")) and _epoch(item.get("last_accessed"))
+        for item in value
+    )
+
+
+def _object_or_null(value: object) -> bool:
+    return value is None or isinstance(value, dict)
+
+
+def _methods(value: object) -> bool:
+    return isinstance(value, dict) and _texts(value.get("value"))
+
+
+def _fields(value: object) -> bool:
+    """Tell whether ``value`` describes the fields of a record: a schema each, perhaps an enum."""
+    return isinstance(value, dict) and all(
+        isinstance(schema, dict) and isinstance(schema.get("enum", []), list)
+        for schema in value.values()
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What glancectl takes for granted in a record.
+
+    name: what it is. needs: the keys that are there, and what their values are; may_have: likewise
+    of keys that may be absent. Anything else is passed on as it is.
+    """
+
+    name: str
+    needs: Mapping[str, Callable[[object], bool]] = field(default_factory=dict)
+    may_have: Mapping[str, Callable[[object], bool]] = field(default_factory=dict)
+
+
+IMAGE = Shape(
+    "an image",
+    needs={
+        "id": _id,
+        "status": _text,
+        "visibility": _text,
+        "tags": _texts,
+        "created_at": _moment,
+        "updated_at": _moment,
+    },
+    may_have={
+        **dict.fromkeys(("name", "owner", "disk_format", "container_format"), _text_or_null),
+        **dict.fromkeys(("checksum", "os_hash_algo", "os_hash_value", "stores"), _text_or_null),
+        **dict.fromkeys(("size", "virtual_size", "min_disk", "min_ram"), _number_or_null),
+    },
+)
+MEMBER = Shape("a member", needs={"member_id": _text, "status": _text})
+TASK = Shape(
+    "a task",
+    needs={"id": _text, "type": _text, "status": _text, "created_at": _text},
+    may_have={"message": _text_or_null, "input": _object_or_null},
+)
+STORE = Shape("a store", needs={"id": _text})
+VERSION = Shape("a version", needs={"id": _text})
+LOCATION = Shape("a location", needs={"url": _text})
+CACHE = Shape("the cache", may_have={"cached_images": _cached, "queued_images": _texts})
+METHODS = Shape("the import methods", needs={"import-methods": _methods})
+SCHEMA = Shape("a schema", may_have={"properties": _fields})
+USAGE = Shape("the usage", may_have={"usage": _object_or_null})
+# What the lists are lists of, by their keys.
+_LISTED = {
+    "images": IMAGE,
+    "members": MEMBER,
+    "tasks": TASK,
+    "stores": STORE,
+    "versions": VERSION,
+    "locations": LOCATION,
+}
+
+
+def decode(response: httpx.Response, shape: Shape | None = None) -> dict[str, Any]:
+    """Return the JSON object that ``response`` carries, when it has ``shape``.
 
     Raises UnavailableError when it is something else: truncated, or from a proxy.
     """
     body = load(response)
     if not isinstance(body, dict):
         raise unusable(response, f"a JSON {type(body).__name__}")
+    if shape is not None:
+        _require(response, body, shape)
     return body
 
 
@@ -56,21 +179,57 @@ def decode_list(response: httpx.Response, key: str) -> list[dict[str, Any]]:
 
 
 def as_list(response: httpx.Response, items: object, key: str) -> list[dict[str, Any]]:
-    """Return ``items``, a part of the body of ``response``, when it is a list.
+    """Return ``items``, a part of the body of ``response``, when it is a list of ``key``.
 
-    Raises UnavailableError when it is something else. key: what it is a list of.
+    Raises UnavailableError when it is something else, or one of them is.
     """
     if not isinstance(items, list):
         raise unusable(response, f"it has no list of {key}")
+    if shape := _LISTED.get(key):
+        for item in items:
+            _require(response, item, shape)
     return items
+
+
+def _require(response: httpx.Response, body: object, shape: Shape) -> None:
+    """Raise UnavailableError for a ``body`` that has another shape."""
+    if not isinstance(body, dict):
+        raise unusable(response, f"{shape.name} is {_excerpt(body)}")
+    for key, fits in shape.needs.items():
+        if key not in body:
+            raise unusable(response, f"{shape.name} has no {key!r}")
+        if not fits(body[key]):
+            raise unusable(response, f"{shape.name} has {key!r}: {_excerpt(body[key])}")
+    for key, fits in shape.may_have.items():
+        if key in body and not fits(body[key]):
+            raise unusable(response, f"{shape.name} has {key!r}: {_excerpt(body[key])}")
+
+
+def _excerpt(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def load(response: httpx.Response) -> Any:
     """Return the JSON that ``response`` carries. Raises UnavailableError when it has none."""
     try:
         return response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise unusable(response, str(error)) from None
+
+
+def check_body(response: httpx.Response) -> None:
+    """Raise UnavailableError when an answer that is no error has other text than JSON.
+
+    A proxy that wants a login answers with a page and 200. Taken for Glance's own, where that
+    answers with nothing, it would say that what was asked for is done.
+    """
+    if not response.content:
+        return
+    if "json" not in response.headers.get("Content-Type", "json"):
+        raise unusable(response, reason(response))
+    if response.request.method != "GET":  # which is read by whoever asked
+        load(response)
 
 
 def check(response: httpx.Response, doing: str) -> None:
@@ -152,7 +311,7 @@ _HINTS = (
 def _hint(status: int, cause: str, response: httpx.Response) -> str | None:
     if 300 <= status < 400:
         target = response.headers.get("Location")
-        return f"--endpoint {target.split('?')[0]}" if target else "check --endpoint"
+        return shell_line(["--endpoint", target.split("?")[0]]) if target else "check --endpoint"
     if "tasks_api_access" in cause and response.request.method == "GET":
         return "--image IMAGE needs no admin: it tells the tasks of that image"
     for code, words, hint in _HINTS:
@@ -168,6 +327,8 @@ def reason(response: httpx.Response) -> str:
     and proxies answer in HTML.
     """
     raw = _body_start(response)
+    if token := response.request.headers.get("X-Auth-Token"):
+        raw = raw.replace(token, "…")  # some proxies show the whole request
     text = _message_of_json(raw)
     if text is None:
         text = re.sub(r"(?is)<(style|script|title)\b.*?</\1>", " ", raw)
@@ -182,7 +343,7 @@ def _body_start(response: httpx.Response) -> str:
     if response.is_stream_consumed:
         return response.text[:ERROR_BODY]
     body = b""
-    with contextlib.suppress(httpx.TransportError):  # the status is known; words are a bonus
+    with contextlib.suppress(httpx.RequestError):  # the status is known; words are a bonus
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) >= ERROR_BODY:
@@ -193,7 +354,7 @@ def _body_start(response: httpx.Response) -> str:
 def _message_of_json(raw: str) -> str | None:
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(body, dict) and isinstance(body.get("error"), dict):  # Keystone's form
         body = body["error"]
@@ -218,9 +379,18 @@ def transport_errors(doing: str) -> Iterator[None]:
         yield
     except UnicodeEncodeError:  # bytes of the command line that are no text
         raise RefusedError(f"cannot {doing}: a value is not UTF-8 text") from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+    # UnicodeError: what a name of a host with an empty or too long label ends in.
+    # The text of InvalidURL quotes what it takes for the port, maybe a part of a password.
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
+        cause = None if isinstance(error, httpx.InvalidURL) else str(error)
         raise UsageError(
-            "the image endpoint is not a URL", cause=str(error), hint="check --endpoint"
+            "the image endpoint is not a URL", cause=cause, hint="check --endpoint"
+        ) from None
+    except httpx.DecodingError as error:
+        raise UnavailableError(
+            f"cannot {doing}: the answer cannot be unpacked",
+            cause=str(error),
+            hint="check --endpoint",
         ) from None
     except httpx.TimeoutException as error:
         kind = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()

@@ -8,7 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from glancectl.answer import as_list, decode, decode_list, load, unusable
+from glancectl.answer import (
+    CACHE,
+    IMAGE,
+    MEMBER,
+    METHODS,
+    SCHEMA,
+    TASK,
+    USAGE,
+    as_list,
+    decode,
+    decode_list,
+    load,
+)
 from glancectl.errors import NotFoundError, RefusedError
 from glancectl.rest import Params, Rest
 
@@ -20,6 +32,7 @@ Member = dict[str, Any]  # member_id image_id status created_at updated_at
 Task = dict[str, Any]  # id type status owner …; a list of all tasks leaves input and message out
 Store = dict[str, Any]  # id description? default? read-only?; the last two are the text "true"
 PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
+IN_DOUBT = "it may have been carried out"
 
 
 class Glance:
@@ -39,11 +52,13 @@ class Glance:
         limit: int | None = None,
         page_size: int = 1000,
         marker: str | None = None,
+        ahead: bool = True,
     ) -> Iterator[Image]:
         """Yield the images that match ``params``, as Glance names and spells its filters.
 
         limit: images in all. page_size: images a request; Glance clips it (1000 by default).
-        marker: id of the image after which to begin.
+        marker: id of the image after which to begin. ahead: ask for the next page while the last
+        one is taken; not when it may turn out to be one too many.
         """
         return self.rest.pages(
             "/v2/images",
@@ -53,12 +68,13 @@ class Glance:
             limit=limit,
             page_size=page_size,
             marker=marker,
+            ahead=ahead,
         )
 
     def get_image(self, image_id: str) -> Image:
         """Return the record of an image. Raises NotFoundError also when it may not be seen."""
         doing = f"show image {image_id}"
-        return decode(self.rest.request("GET", f"/v2/images/{image_id}", doing=doing))
+        return decode(self.rest.request("GET", f"/v2/images/{image_id}", doing=doing), IMAGE)
 
     def create_image(self, fields: Mapping[str, object], *, own_id: bool) -> Image:
         """Create a record (status ``queued``) and return it; ``fields`` must hold an ``id``.
@@ -68,13 +84,18 @@ class Glance:
         """
         try:
             response = self.rest.request(
-                "POST", "/v2/images", doing="create the image", body=dict(fields), repeatable=own_id
+                "POST",
+                "/v2/images",
+                doing="create the image",
+                body=dict(fields),
+                repeatable=own_id,
+                in_doubt="" if own_id else IN_DOUBT,
             )
         except RefusedError as error:
             if own_id and error.status == 409:
                 return self.get_image(str(fields["id"]))
             raise
-        return decode(response)
+        return decode(response, IMAGE)
 
     def patch_image(
         self, image_id: str, operations: Sequence[Mapping[str, object]], *, repeatable: bool
@@ -91,8 +112,9 @@ class Glance:
             body=operations,
             headers={"Content-Type": PATCH_TYPE},
             repeatable=repeatable,
+            in_doubt="" if repeatable else IN_DOUBT,
         )
-        return decode(response)
+        return decode(response, IMAGE)
 
     def delete_image(self, image_id: str) -> None:
         """Delete an image, whatever its status. Raises RefusedError when it is protected."""
@@ -184,10 +206,8 @@ class Glance:
             response = self.rest.request("GET", "/v2/info/import", doing="list the import methods")
         except NotFoundError:
             return []
-        try:
-            return [str(name) for name in decode(response)["import-methods"]["value"]]
-        except (KeyError, TypeError):
-            raise unusable(response, "it has no list of import methods") from None
+        methods: list[str] = decode(response, METHODS)["import-methods"]["value"]
+        return methods
 
     def import_image(self, image_id: str, request: Mapping[str, object]) -> None:
         """Start an import (API reference: "Import an image"); the answer names no task.
@@ -213,12 +233,15 @@ class Glance:
     def get_task(self, task_id: str) -> Task:
         """Return a task with its input, result and message."""
         path = f"/v2/tasks/{quote(task_id, safe='')}"
-        return decode(self.rest.request("GET", path, doing=f"show task {task_id}"))
+        return decode(self.rest.request("GET", path, doing=f"show task {task_id}"), TASK)
 
     def create_task(self, kind: str, task_input: object) -> Task:
         """Start a task (deprecated by Glance since 2016, but there)."""
         body = {"type": kind, "input": task_input}
-        return decode(self.rest.request("POST", "/v2/tasks", doing="create the task", body=body))
+        response = self.rest.request(
+            "POST", "/v2/tasks", doing="create the task", body=body, in_doubt=IN_DOUBT
+        )
+        return decode(response, TASK)
 
     # Tags
 
@@ -251,7 +274,7 @@ class Glance:
     def get_member(self, image_id: str, project_id: str) -> Member:
         """Return one member of an image."""
         doing = f"show member {project_id} of image {image_id}"
-        return decode(self.rest.request("GET", _member(image_id, project_id), doing=doing))
+        return decode(self.rest.request("GET", _member(image_id, project_id), doing=doing), MEMBER)
 
     def add_member(self, image_id: str, project_id: str) -> Member:
         """Share an image with a project. Glance takes any text for its id.
@@ -265,7 +288,7 @@ class Glance:
             body={"member": project_id},
             repeatable=True,  # the second time is a 409, which tells that it is a member
         )
-        return decode(response)
+        return decode(response, MEMBER)
 
     def set_member_status(self, image_id: str, project_id: str, status: str) -> Member:
         """Accept, reject or postpone what is offered to a project; for the owner it is a 403."""
@@ -275,7 +298,7 @@ class Glance:
             doing=f"set the status of member {project_id} of image {image_id}",
             body={"status": status},
         )
-        return decode(response)
+        return decode(response, MEMBER)
 
     def remove_member(self, image_id: str, project_id: str) -> None:
         """Share an image with a project no longer."""
@@ -347,7 +370,7 @@ class Glance:
                 status=error.status,
                 request_id=error.request_id,
             ) from None
-        return decode(response)
+        return decode(response, CACHE)
 
     def queue_for_cache(self, image_id: str) -> None:
         """Have an active image cached (admin)."""
@@ -366,11 +389,13 @@ class Glance:
 
     def clean_cache(self) -> None:
         """Drop what is stale or invalid from the cache (admin, 2.18)."""
-        self.rest.request("POST", "/v2/cache/clean", doing="clean the image cache")
+        doing = "clean the image cache"
+        self.rest.request("POST", "/v2/cache/clean", doing=doing, repeatable=True)
 
     def prune_cache(self) -> dict[str, Any]:
         """Shrink the cache to its limit; return what went, files and bytes (admin, 2.18)."""
-        return decode(self.rest.request("POST", "/v2/cache/prune", doing="prune the image cache"))
+        doing = "prune the image cache"
+        return decode(self.rest.request("POST", "/v2/cache/prune", doing=doing, repeatable=True))
 
     def list_cache_nodes(self, image_id: str) -> list[str]:
         """Return the URLs of the API hosts that have an image in their cache (admin, 2.18).
@@ -390,7 +415,8 @@ class Glance:
 
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON schema of an image; its enums are the valid formats of this cloud."""
-        return decode(self.rest.request("GET", "/v2/schemas/image", doing="show the schema"))
+        response = self.rest.request("GET", "/v2/schemas/image", doing="show the schema")
+        return decode(response, SCHEMA)
 
     def get_usage(self) -> dict[str, Any]:
         """Return limit and usage of each quota; none where unified limits are off."""
@@ -398,8 +424,7 @@ class Glance:
             response = self.rest.request("GET", "/v2/info/usage", doing="show the usage")
         except NotFoundError:
             return {}
-        usage: dict[str, Any] = decode(response).get("usage", {})
-        return usage
+        return decode(response, USAGE).get("usage") or {}
 
     def _list(self, path: str, key: str, doing: str) -> list[dict[str, Any]]:
         """Return the list that an unpaged answer has under ``key``."""

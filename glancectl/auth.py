@@ -8,13 +8,16 @@ import contextlib
 import hashlib
 import logging
 import os
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 from glancectl import clouds, retry, tokens
 from glancectl.clouds import NO_CREDENTIALS_HINT, Settings
@@ -31,7 +34,15 @@ from glancectl.tokens import Access
 if TYPE_CHECKING:
     from openstack.config.cloud_region import CloudRegion
 
+T = TypeVar("T")
+
+_OWN_PORTS = {"http": ":80", "https": ":443"}
+WORDS = 500  # characters of what Keystone says that are repeated
+NO_KEYSTONE = "OS_AUTH_URL or auth_url is not a Keystone that answers"
+
 log = logging.getLogger("glancectl")
+for name in ("keystoneauth", "keystoneclient"):  # else Python prints what they warn of
+    logging.getLogger(name).addHandler(logging.NullHandler())
 
 
 class Login:
@@ -78,12 +89,22 @@ class Login:
                 if self._access is access:
                     self._access = self._log_in()
 
-    def logout(self) -> None:
-        """Forget the cached token of these settings and ask Keystone to revoke it."""
-        access = tokens.load(self._key)
+    def logout(self) -> bool:
+        """Forget the cached token of these settings and ask Keystone to revoke it.
+
+        Returns whether there was one. What Keystone may not have done is added to the error.
+        """
+        access = tokens.load(self._key, lasting=0)
         tokens.forget(self._key)
-        if access is not None and access.token and access.auth_url:
-            _revoke(access.auth_url, access.token, access.verify)
+        if access is None:
+            return False
+        try:
+            _revoke(access, self.settings.timeout)
+        except GlancectlError as error:
+            until = f" until {access.expires_at}" if access.expires_at else ""
+            error.add_note(f"the cached token is forgotten, but may still be valid{until}")
+            raise
+        return True
 
     def _load(self) -> Access | None:
         access = tokens.load(self._key) if self.settings.use_token_cache else None
@@ -99,6 +120,39 @@ class Login:
         return access
 
 
+class CachedLogin(Login):
+    """A login that never logs in: the token that is there, or an AuthError.
+
+    identity: whether its endpoint is the Identity API instead of the image service.
+    """
+
+    def __init__(self, settings: Settings, *, identity: bool = False) -> None:
+        super().__init__(settings)
+        self._identity = identity
+
+    @property
+    def key(self) -> str:
+        """What the token is cached under: another one for any other identity or scope."""
+        return self._key
+
+    def renew(self, refused: Access) -> bool:  # noqa: ARG002 - there is nothing to renew it with
+        """Leave a refused token as it is."""
+        return False
+
+    def _log_in(self) -> Access:
+        raise AuthError("no token is cached")
+
+    @property
+    def access(self) -> Access:
+        """The access that is there without a login. Raises AuthError when there is none."""
+        found = super().access
+        if not self._identity:
+            return found
+        if found.auth_url is None:
+            raise AuthError("there is no Keystone to ask")
+        return replace(found, endpoint=_identity_url(found.auth_url))
+
+
 def find_project(login: Login, project: str) -> str:
     """Return the id of ``project``, an id or a name, as Keystone knows it.
 
@@ -107,19 +161,24 @@ def find_project(login: Login, project: str) -> str:
     Raises NotFoundError for what does not exist, RefusedError for a name that several projects
     have, AuthError for a name that cannot be looked up.
     """
-    from keystoneauth1 import exceptions as ks
+    access = login.access
 
-    with _keystone_errors():
-        access = login.access
-        try:
-            return _find_project(access, project)
-        except ks.Unauthorized:  # a cached token that was revoked meanwhile
-            if not login.renew(access):
-                raise
-            return _find_project(login.access, project)
+    def ask() -> str:
+        with _keystone_errors():
+            return _find_project(login.access, project, login.settings.timeout)
+
+    try:
+        return _patiently(login.settings, ask)
+    except AuthError as error:
+        if error.status != 401:
+            raise
+        refused = error
+    if not login.renew(access):
+        raise refused
+    return _patiently(login.settings, ask)  # that was a cached token, revoked meanwhile
 
 
-def _find_project(access: Access, project: str) -> str:
+def _find_project(access: Access, project: str, timeout: float) -> str:
     from keystoneauth1 import exceptions as ks
     from keystoneauth1.session import Session
     from keystoneauth1.token_endpoint import Token
@@ -129,7 +188,8 @@ def _find_project(access: Access, project: str) -> str:
         return _unchecked_project(project)
     plugin = Token(_identity_url(access.auth_url), access.token)
     cert: Any = tuple(access.cert) if isinstance(access.cert, list) else access.cert
-    with closing(Session(plugin, verify=access.verify, cert=cert)) as session:
+    with closing(Session(plugin, verify=access.verify, cert=cert, timeout=timeout)) as session:
+        session.session.hooks["response"].append(_stay_at_origin)
         keystone = Client(session=session)
         try:
             return _one_project(project, _projects(keystone, project))
@@ -209,6 +269,8 @@ def _ready_made(settings: Settings) -> Access | None:
     token = os.environ.get("OS_TOKEN")
     if not token or not settings.endpoint:
         return None
+    if not tokens.is_sendable(token):
+        raise AuthError("OS_TOKEN is no token: it has a line break, a space at an end, or the like")
     verify: bool | str = False if settings.insecure else (settings.cacert or True)
     return Access({"X-Auth-Token": token}, _without_version(settings.endpoint), verify=verify)
 
@@ -222,18 +284,34 @@ def _without_version(endpoint: str) -> str:
 
 def _log_in(settings: Settings) -> Access:
     """Log in at Keystone, trying again where that can help."""
+    return _patiently(settings, lambda: _log_in_once(settings))
+
+
+def _patiently(settings: Settings, ask: Callable[[], T]) -> T:
+    """Return what ``ask`` has of Keystone, asking again while that can help."""
     for attempt in range(1, settings.retries + 1):
         try:
-            return _log_in_once(settings)
-        except UnavailableError:
-            time.sleep(retry.delay(attempt))
-    return _log_in_once(settings)
+            return ask()
+        except UnavailableError as error:
+            if not error.may_pass:
+                raise
+            seconds = retry.delay(attempt, error.retry_after)
+            tries = f"{attempt} of {settings.retries}"
+            log.info("%s (%s), retry %s in %.1f s", error.message, error.cause, tries, seconds)
+            time.sleep(seconds)
+    return ask()
 
 
 def _log_in_once(settings: Settings) -> Access:
     with _keystone_errors():
-        region = clouds.cloud_region(settings)
+        region = _region(settings)
+        auth_url: str | None = region.get_auth_args().get("auth_url")
+        verify, cert = region.get_requests_verify_args()
+        if auth_url is not None:
+            _require_url(auth_url)
+            _require_certificates(auth_url, verify, cert)
         with closing(region.get_session()) as session:
+            session.session.hooks["response"].append(_stay_at_origin)
             headers = session.get_auth_headers() or {}
             # Auth types without a catalogue (none, http_basic, admin_token) have no document.
             get_access = getattr(session.auth, "get_access", None)
@@ -243,16 +321,58 @@ def _log_in_once(settings: Settings) -> Access:
             or region.get_endpoint("image")
             or _endpoint(region, settings.region, document)
         )
-    verify, cert = region.get_requests_verify_args()
-    return Access(
-        headers=dict(headers),
-        endpoint=_without_version(endpoint),
-        auth_url=region.get_auth_args().get("auth_url"),
-        region=settings.region or region.get_region_name("image"),
-        verify=True if verify is None else verify,
-        cert=list(cert) if isinstance(cert, tuple) else cert,
-        **_identity(document),
-    )
+        return Access(
+            headers=dict(headers),
+            endpoint=_without_version(endpoint),
+            auth_url=auth_url,
+            region=settings.region or region.get_region_name("image"),
+            verify=True if verify is None else verify,
+            cert=list(cert) if isinstance(cert, tuple) else cert,
+            **_identity(document),
+        )
+
+
+def _region(settings: Settings) -> "CloudRegion":
+    """Return openstack.config's view of the cloud. Raises UsageError for an unknown auth type."""
+    from keystoneauth1 import exceptions as ks
+
+    try:
+        return clouds.cloud_region(settings)
+    except ks.NoMatchingPlugin as error:
+        where = clouds.origin(settings.cloud, "auth_type")
+        raise UsageError(f"{where}: there is no auth type {error.name!r}") from None
+
+
+def _require_url(auth_url: str) -> None:
+    """Raise UsageError for what keystoneauth takes for something else than a URL."""
+    try:
+        parts = urlsplit(auth_url)
+        is_url = parts.scheme in ("http", "https") and bool((parts.hostname or "").encode("idna"))
+        is_url = is_url and parts.port != 0
+    except ValueError:  # a port that is no number, a label of a host that is empty
+        is_url = False
+    if not is_url:
+        raise UsageError(
+            "OS_AUTH_URL or auth_url is not a URL", hint="as in https://keystone.example:5000/v3"
+        )
+
+
+def _require_certificates(
+    auth_url: str, verify: object, cert: str | tuple[str, str] | None
+) -> None:
+    """Raise UsageError for a CA or a certificate that cannot be read; requests does not name it."""
+    ca = verify if isinstance(verify, str) else None
+    files = [cert] if isinstance(cert, str) else list(cert or ())
+    if not auth_url.startswith("https:") or not (ca or files):
+        return
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if files:
+            context.load_cert_chain(*files)
+    except OSError as error:  # ssl.SSLError is one
+        names = ", ".join(filter(None, [ca, *files]))
+        cause = error.strerror or str(error)
+        raise UsageError(f"no certificates can be read from {names}", cause=cause) from None
 
 
 def _identity(document: Any) -> dict[str, Any]:
@@ -295,59 +415,131 @@ def _endpoint(region: "CloudRegion", name: str | None, document: Any) -> str:
     return url
 
 
-def _revoke(auth_url: str, token: str, verify: bool | str) -> None:
-    """Ask Keystone to revoke the token (Identity API v3, DELETE /v3/auth/tokens)."""
-    from keystoneauth1.identity import Token
+def _revoke(access: Access, timeout: float) -> None:
+    """Ask Keystone to revoke the token, if there is one (Identity API v3, DELETE /v3/auth/tokens).
+
+    One that it refuses needs no revoking any more.
+    """
+    from keystoneauth1 import exceptions as ks
     from keystoneauth1.session import Session
 
-    session = Session(Token(auth_url, token=token), verify=verify)
-    with _keystone_errors(), closing(session):
+    if access.token is None or access.auth_url is None:
+        return
+    cert: Any = tuple(access.cert) if isinstance(access.cert, list) else access.cert
+    session = Session(verify=access.verify, cert=cert, timeout=timeout)
+    session.session.hooks["response"].append(_stay_at_origin)
+    with _keystone_errors(), closing(session), suppress(ks.Unauthorized):
         session.delete(
-            f"{_identity_url(auth_url)}/auth/tokens",
-            headers={"X-Auth-Token": token, "X-Subject-Token": token},
+            f"{_identity_url(access.auth_url)}/auth/tokens",
+            headers={"X-Auth-Token": access.token, "X-Subject-Token": access.token},
             authenticated=False,
         )
 
 
+def _stay_at_origin(response: Any, *_args: object, **_options: object) -> None:
+    """Raise RefusedError when Keystone redirects to another origin (RFC 6454).
+
+    A hook of requests. keystoneauth would send the same there: the password, or the token.
+    """
+    location = response.headers.get("Location")
+    if location is None or not 300 < response.status_code < 400:
+        return
+    target = urljoin(response.url, location)
+    if _origin(target) != _origin(response.url):
+        raise RefusedError(
+            "Keystone redirects to another place, where no credentials are sent",
+            hint=f"if you trust it, name it in OS_AUTH_URL or auth_url: {_origin(target)}",
+        )
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port of a URL, without the user and password it may have."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return f"{parts.scheme}://{host.removesuffix(_OWN_PORTS.get(parts.scheme, ' '))}"
+
+
 @contextlib.contextmanager
 def _keystone_errors() -> Iterator[None]:
-    """Turn keystoneauth's exceptions into ours."""
+    """Turn what keystoneauth and keystoneclient raise into our errors; hide what they warn of."""
     from keystoneauth1 import exceptions as ks
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # in Python's form, of no use to our users
+            yield
     except ks.ClientException as error:
         raise _from_keystone(error) from None
+    except OSError as error:  # the files of a CA or a certificate; the network's come as above
+        raise UsageError("no certificates can be read", cause=str(error)) from None
+    # They leave an answer of another shape to Python.
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise _unusable(f"a part of it is missing or of another kind: {error}") from None
+
+
+def _unusable(cause: str, status: int | None = None) -> UnavailableError:
+    return UnavailableError(
+        "the answer is not what an identity API v3 sends",
+        cause=cause,
+        hint="check OS_AUTH_URL, or auth_url in clouds.yaml",
+        status=status,
+    )
 
 
 def _from_keystone(error: Any) -> GlancectlError:
     from keystoneauth1 import exceptions as ks
 
-    cause = str(error)
+    cause = _words(error)
     match error:
-        case ks.MissingRequiredOptions() | ks.MissingAuthPlugin() | ks.NoMatchingPlugin():
+        case ks.MissingRequiredOptions() | ks.MissingAuthPlugin():
             return AuthError("no credentials to log in with", cause=cause, hint=NO_CREDENTIALS_HINT)
         case ks.HttpError():
-            return _from_http(error)
-        case ks.SSLError():
-            return UnavailableError(
-                "Keystone's certificate cannot be verified",
-                cause=cause,
-                hint="--cacert FILE names the CA that signed it",
-            )
-        case ks.ConnectTimeout() | ks.ConnectFailure() | ks.ConnectionError():
-            return UnavailableError("Keystone cannot be reached", cause=cause)
-        case ks.DiscoveryFailure():
-            return UnavailableError(
-                "OS_AUTH_URL or auth_url is not a Keystone that answers", cause=cause
-            )
+            return _from_http(error, cause)
+        case ks.InvalidResponse():
+            answer = error.response
+            kind = answer.headers.get("Content-Type", "no type")
+            return _unusable(f"{answer.status_code} {answer.reason}, {kind}", answer.status_code)
+        case ks.ConnectionError() | ks.DiscoveryFailure():
+            return _unreachable(error)
         case _:
             return AuthError("cannot log in", cause=cause)
 
 
-def _from_http(error: Any) -> GlancectlError:
+def _words(error: Any) -> str:
+    """Return what Keystone says, without the passwords that it was sent, should it repeat them."""
+    import json
+    import re
+
+    words = " ".join(str(error).split())
+    request = getattr(getattr(error, "response", None), "request", None)
+    sent = str(getattr(request, "body", None))
+    for secret in re.findall(r'"(?:password|secret|passcode)": ("(?:[^"\\]|\\.)+")', sent):
+        words = words.replace(json.loads(secret), "…")
+    return words[:WORDS]
+
+
+def _unreachable(error: BaseException) -> UnavailableError:
+    """Return the error that no answer is, or none of Keystone.
+
+    What the network or the system said is at the bottom of what keystoneauth makes of it.
+    """
+    while below := error.__cause__ or error.__context__:
+        error = below
+    cause = " ".join(str(error).split())[:WORDS]
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UnavailableError(
+            "Keystone's certificate cannot be verified",
+            cause=cause,
+            hint="--cacert FILE names the CA that signed it",
+        )
+    if isinstance(error, OSError):
+        return _passing(UnavailableError("Keystone cannot be reached", cause=cause))
+    return _passing(UnavailableError(NO_KEYSTONE, cause=cause))
+
+
+def _from_http(error: Any, cause: str) -> GlancectlError:
     status: int | None = error.http_status
-    details = {"cause": str(error), "status": status, "request_id": error.request_id}
+    details = {"cause": cause, "status": status, "request_id": error.request_id}
     if status == 401:
         return AuthError(
             "Keystone refuses these credentials",
@@ -356,6 +548,18 @@ def _from_http(error: Any) -> GlancectlError:
         )
     if status == 403:
         return AuthError("Keystone does not allow this", **details)
+    if status == 404:
+        return UnavailableError(NO_KEYSTONE, **details)
+    if status == 429:
+        return _passing(UnavailableError("Keystone has too many requests", **details), error)
     if status is not None and status >= 500:
-        return UnavailableError("Keystone is failing", **details)
+        return _passing(UnavailableError("Keystone is failing", **details), error)
     return AuthError("Keystone refuses the login", **details)
+
+
+def _passing(ours: UnavailableError, error: Any = None) -> UnavailableError:
+    """Return ``ours``, noted as one after which another try may do. error: the answer's, if any."""
+    ours.may_pass = True
+    if error is not None and error.response is not None:
+        ours.retry_after = error.response.headers.get("Retry-After")
+    return ours

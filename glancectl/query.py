@@ -1,5 +1,6 @@
 """What a list of images is asked for: filters that Glance applies, and those applied here."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,13 @@ from glancectl.errors import RefusedError, UsageError
 
 # Glance reads any other key that ends so as a range over a column it does not have: a 500.
 RANGES = ("size", "virtual_size", "min_ram", "min_disk")
-
+# Keys that Glance takes for something else than a property when it filters: its own parameters,
+# and attributes of its image model. It answers with a 500, or with a list of other images.
+NO_FILTERS = frozenset((
+    *("tag", "sort", "sort_key", "sort_dir", "member_status", "changes-since"),
+    *("tags", "members", "locations", "properties", "metadata", "registry"),
+    *("get", "save", "update", "delete", "keys", "values", "items", "iteritems", "to_dict"),
+))  # fmt: skip
 
 # Glance reads the last value of any other parameter that is given twice.
 REPEATABLE = ("tag", "sort_key", "sort_dir")
@@ -31,8 +38,8 @@ def image_params(
 
     fields: Glance's own keys; a name is matched exactly. tags: all of them must be there.
     properties: custom properties, matched exactly. raw: passed as they are, operators included.
-    Raises RefusedError for a property that Glance would answer with a 500, UsageError for what
-    it would silently leave out.
+    Raises RefusedError for a property that Glance cannot filter on, UsageError for what it would
+    silently leave out.
     """
     params = [(key, _spelled(key, value)) for key, value in fields.items()]
     params += [("tag", tag) for tag in tags if _survives(tag)]
@@ -42,6 +49,8 @@ def image_params(
         stem, _, end = key.rpartition("_")
         if end in ("min", "max") and stem not in RANGES:
             raise RefusedError(f"Glance cannot filter on properties that end in _{end}: {key!r}")
+        if key in NO_FILTERS:
+            raise RefusedError(f"Glance cannot filter on a property with the name {key!r}")
         params.append((key, value))
     params += raw
     _require_once(params)
@@ -98,6 +107,7 @@ def images(
     *,
     name: str | None = None,
     tags: Sequence[str] = (),
+    properties: Sequence[tuple[str, str]] = (),
     match: str | None = None,
     windows: Sequence[Window] = (),
     limit: int | None = None,
@@ -106,7 +116,8 @@ def images(
 ) -> Iterator[Image]:
     """Yield the images that pass all filters, at most ``limit`` of them, as pages arrive.
 
-    name, tags: what ``params`` ask for, compared again here: a database may ignore case.
+    name, tags, properties: what ``params`` ask for, compared again here: a database may ignore
+    case.
     match: a glob that the name must match, case counting.
     """
     params = [*params, *(param for window in windows for param in window.param())]
@@ -114,17 +125,19 @@ def images(
     is_left_to_us = match is not None or any(w.after and w.before for w in windows)
     if limit is not None and not is_left_to_us and all(map(_survives, tags)):
         page_size = min(page_size, max(limit, 1))  # else more has to be read than is shown
-    found = glance.list_images(params, page_size=page_size, marker=marker)
+    found = glance.list_images(params, page_size=page_size, marker=marker, ahead=limit is None)
     passed = (
         image
         for image in found
         if (name is None or image.get("name") == name)
         and set(tags) <= set(image["tags"])
+        and all(image.get(key) == value for key, value in properties)
         and (match is None or fnmatchcase(image.get("name") or "", match))
         and all(window.holds(image) for window in windows)
     )
-    return islice(passed, limit)
+    return islice(passed, None if limit is None else min(limit, sys.maxsize))
 
 
-def _iso(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
+def _iso(moment: datetime) -> str:
+    """Return a moment as Glance reads it, the year in four digits, which strftime does not do."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -7,15 +7,25 @@ import ssl
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
 from glancectl import __version__, retry
-from glancectl.answer import PASSING, TransportError, as_list, check, decode, transport_errors
+from glancectl.answer import (
+    PASSING,
+    TransportError,
+    as_list,
+    check,
+    check_body,
+    decode,
+    transport_errors,
+    unusable,
+)
 from glancectl.auth import Login
 from glancectl.errors import (
     GlancectlError,
@@ -29,7 +39,11 @@ CONNECT_TIMEOUT = 10.0  # seconds
 STORE_TIMEOUT = 1800.0  # seconds
 HURRY = 4.0  # seconds for a request of the clean-up after a signal
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
 Params = Sequence[tuple[str, str]]
+Page = tuple[httpx.Response, list[dict[str, Any]], str | None]
 
 log = logging.getLogger("glancectl")
 
@@ -74,25 +88,34 @@ class Rest:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
+        in_doubt: str = "",
     ) -> httpx.Response:
         """Send one request with a JSON body or none and return the answer, read and checked.
 
         doing: completes "cannot …" in an error. repeatable: whether sending it twice does no
         harm; GET, PUT and DELETE are, others are when the caller says so. What is not repeatable
-        is sent again only when it surely was not carried out.
+        is sent again only when it surely was not carried out. in_doubt: added to an error that
+        leaves it open whether it was.
         Raises what ``check`` raises, and UnavailableError when the service cannot be reached.
         """
         with transport_errors(doing):
             content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        return self._answer(
-            method,
-            path,
-            doing,
-            params,
-            content,
-            {"Accept": "application/json", **_json_type(content), **(headers or {})},
-            repeatable=method in ("GET", "PUT", "DELETE") if repeatable is None else repeatable,
-        )
+        try:
+            response = self._answer(
+                method,
+                path,
+                doing,
+                params,
+                content,
+                {"Accept": "application/json", **_json_type(content), **(headers or {})},
+                repeatable=method in ("GET", "PUT", "DELETE") if repeatable is None else repeatable,
+            )
+            check_body(response)
+        except UnavailableError as error:
+            if in_doubt and _is_open(error):
+                error.add_note(in_doubt)
+            raise
+        return response
 
     @contextlib.contextmanager
     def stream(
@@ -103,7 +126,7 @@ class Rest:
         Once: the caller knows how much has arrived when it breaks, and where to go on. Only a
         refused token is renewed. Raises what ``request`` raises.
         """
-        access = self.login.access
+        access = self._log_in()
         response = self._send(access, "GET", path, doing, params, None, headers, read=False)
         if response.status_code == 401 and self.login.renew(access):
             response.close()
@@ -131,9 +154,10 @@ class Rest:
         The body belongs to it: when the connection breaks in that, one more try has failed.
         """
         failures = 0
+        renewed = False
         while True:
             may_retry = failures < self._settings.retries
-            access = self.login.access
+            access = self._log_in()
             try:
                 response = self._send(
                     access, method, path, doing, params, content, headers, read=True
@@ -144,7 +168,9 @@ class Rest:
                 failures += 1
                 self._pause(failures, doing, str(error.cause))
                 continue
-            if response.status_code == 401 and self.login.renew(access):
+            # Once: where the clocks differ by more than a token lasts, each new one looks old.
+            if response.status_code == 401 and not renewed and self.login.renew(access):
+                renewed = True
                 response.close()
             elif may_retry and _retry_answer(response.status_code, repeatable):
                 response.close()
@@ -164,7 +190,7 @@ class Rest:
         read and raised with its reason. Raises what ``check`` raises, UnavailableError when the
         connection breaks, and whatever ``chunks`` raises.
         """
-        access = self.login.access
+        access = self._log_in()
         with transport_errors(doing):
             response = self._open(access).request(
                 "PUT",
@@ -176,12 +202,11 @@ class Rest:
                     **_request_id(),
                     **headers,
                 },
-                timeout=httpx.Timeout(
-                    self._settings.timeout, connect=CONNECT_TIMEOUT, read=STORE_TIMEOUT
-                ),
+                timeout=self._patience(read=STORE_TIMEOUT),
             )
         _log_answer(response)
         check(response, doing)
+        check_body(response)
 
     def pages(
         self,
@@ -193,26 +218,46 @@ class Rest:
         limit: int | None = None,
         page_size: int = 1000,
         marker: str | None = None,
+        ahead: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Yield the items of a list after the one with id ``marker``, at most ``limit`` of them.
+
+        ahead: the next page is asked for while the items of the last one are taken; not for a
+        caller who may stop before the end.
+        """
+        fetch = partial(self._page, path, key, doing, params)
+        left = limit
+        seen: set[str | None] = {marker} if marker else set()
+        with contextlib.ExitStack() as stack:
+            pool = None
+            following: Callable[[], Page] = partial(fetch, _least(page_size, left), marker)
+            while left is None or left > 0:
+                response, items, marker = following()
+                left = None if left is None else left - len(items)
+                circular = marker in seen  # a proxy, say, drops the query of a URL
+                seen.add(marker)
+                following = partial(fetch, _least(page_size, left), marker)
+                if marker is not None and ahead and left != 0 and not circular:
+                    pool = pool or _thread(stack)
+                    following = pool.submit(following).result
+                yield from items
+                if marker is None:
+                    return
+                if circular:
+                    raise unusable(response, f"the pages of {key} go round in a circle")
+
+    def _page(
+        self, path: str, key: str, doing: str, params: Params, size: int, marker: str | None
+    ) -> Page:
+        """Return the answer that is the page after ``marker``, its items, and the next marker.
 
         Only the marker is taken from Glance's ``next``: its query keeps just the last of repeated
         parameters, so that a second page with two tags would be another list.
         """
-        left = limit
-        while left is None or left > 0:
-            size = page_size if left is None else min(page_size, left)
-            query = [*params, ("limit", str(size)), *([("marker", marker)] if marker else [])]
-            response = self.request("GET", path, doing=doing, params=query)
-            body = decode(response)
-            items = as_list(response, body.get(key), key)
-            yield from items
-            if left is not None:
-                left -= len(items)
-            following = parse_qs(urlsplit(body.get("next") or "").query).get("marker")
-            if not following:
-                return
-            marker = following[-1]
+        query = [*params, ("limit", str(size)), *([("marker", marker)] if marker else [])]
+        response = self.request("GET", path, doing=doing, params=query)
+        body = decode(response)
+        return response, as_list(response, body.get(key), key), _next_marker(response, body)
 
     def _send(
         self,
@@ -241,6 +286,25 @@ class Rest:
         _log_answer(response)
         return response
 
+    def _patience(self, **longer: float) -> httpx.Timeout:
+        seconds = self._settings.timeout
+        return httpx.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT), **longer)
+
+    def _log_in(self) -> Access:
+        """Return the login; the error of one that fails says that nothing was sent to Glance."""
+        try:
+            return self.login.access
+        except UnavailableError as error:
+            ours = TransportError(
+                error.message,
+                cause=error.cause,
+                hint=error.hint,
+                status=error.status,
+                request_id=error.request_id,
+            )
+            ours.unsent, ours.may_pass = True, error.may_pass
+            raise ours from None
+
     def _url(self, access: Access, path: str) -> str:
         return f"{access.endpoint}{path}"
 
@@ -248,20 +312,59 @@ class Rest:
         """Return the client, made once: a TLS context is expensive and only https needs one."""
         with self._lock:
             if self._client is None:
-                self._client = httpx.Client(
-                    verify=_tls(access) if access.endpoint.startswith("https:") else False,
-                    timeout=httpx.Timeout(self._settings.timeout, connect=CONNECT_TIMEOUT),
-                    headers={"User-Agent": f"glancectl/{__version__}"},
-                    # --jobs and --connections say how many there are; none shall wait for another.
-                    limits=httpx.Limits(max_connections=None),
-                )
+                self._client = self._new_client(access)
             return self._client
+
+    def _new_client(self, access: Access) -> httpx.Client:
+        """Return a client. Raises UsageError when a proxy in the environment cannot be used."""
+        verify = _tls(access) if access.endpoint.startswith("https:") else False
+        try:
+            return httpx.Client(
+                verify=verify,
+                timeout=self._patience(),
+                headers={"User-Agent": f"glancectl/{__version__}"},
+                # --jobs and --connections say how many there are; none shall wait for another.
+                limits=httpx.Limits(max_connections=None),
+            )
+        # Their texts may quote the proxy's password. ImportError: a SOCKS proxy.
+        except (ImportError, ValueError, httpx.InvalidURL):
+            raise UsageError(
+                "a proxy named in the environment cannot be used",
+                hint="see HTTP_PROXY, HTTPS_PROXY, ALL_PROXY",
+            ) from None
 
     def _pause(self, attempt: int, doing: str, why: str, retry_after: str | None = None) -> None:
         seconds = retry.delay(attempt, retry_after)
         tries = f"{attempt} of {self._settings.retries}"
         log.info("cannot %s (%s), retry %s in %.1f s", doing, why, tries, seconds)
         time.sleep(seconds)
+
+
+def _least(page_size: int, left: int | None) -> int:
+    return page_size if left is None else min(page_size, left)
+
+
+def _thread(stack: contextlib.ExitStack) -> "ThreadPoolExecutor":
+    """Return a thread to give work to; nobody waits for what it has not done in the end."""
+    from concurrent.futures import ThreadPoolExecutor  # seldom needed, and slow to import
+
+    pool = ThreadPoolExecutor(1)
+    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    return pool
+
+
+def _next_marker(response: httpx.Response, body: Mapping[str, Any]) -> str | None:
+    """Return the marker of the page after the one that ``body`` is, None when it is the last."""
+    following = body.get("next")
+    if following is None:
+        return None
+    if not isinstance(following, str):
+        raise unusable(response, f"its next page is {following!r}")
+    try:
+        markers = parse_qs(urlsplit(following).query).get("marker")
+    except ValueError as error:
+        raise unusable(response, f"its next page is no URL: {error}") from None
+    return markers[-1] if markers else None
 
 
 def _check(response: httpx.Response, doing: str, *, retried: bool) -> None:
@@ -272,6 +375,11 @@ def _check(response: httpx.Response, doing: str, *, retried: bool) -> None:
         response.close()
         error.retried = retried
         raise
+
+
+def _is_open(error: UnavailableError) -> bool:
+    """Tell whether a request may have been carried out though it ended with ``error``."""
+    return error.status != 429 and not (isinstance(error, TransportError) and error.unsent)
 
 
 def _retry_unsent(error: UnavailableError, repeatable: bool) -> bool:
@@ -316,4 +424,5 @@ def _request_id() -> dict[str, str]:
 def _log_answer(response: httpx.Response) -> None:
     request = response.request
     answer = f"{response.status_code} {response.headers.get('x-openstack-request-id', '')}"
-    log.debug("%s %s -> %s", request.method, request.url, answer.strip())
+    url = request.url.copy_with(userinfo=b"")
+    log.debug("%s %s -> %s", request.method, url, answer.strip())

@@ -13,6 +13,6 @@ def delay(attempt: int, retry_after: str | None = None) -> float:
     come back in step. A Retry-After header (RFC 9110, 10.2.3) wins; its date form is rare and
     treated as absent.
     """
-    if retry_after is not None and retry_after.strip().isdigit():
+    if retry_after is not None and retry_after.strip().isdecimal():
         return min(float(retry_after), LONGEST)
     return min(FIRST * 2.0 ** (attempt - 1), LONGEST) * random.uniform(0.5, 1.0)

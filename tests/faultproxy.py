@@ -38,6 +38,8 @@ class Fault:
     and end the connection, without reading on if it is to be ``reset``. deaf: refuse connections
     for so many seconds from now on. late: with ``cut_request``: let Glance see the request, as far
     as it came, only so many seconds after the client was cut off, and its end a second later.
+    skip: let as many matching requests pass first. drop: hang up, not asking Glance. raw: answer
+    these bytes, whatever they are. rewrite: makes another body of Glance's.
     """
 
     on: str
@@ -65,6 +67,10 @@ class Fault:
     early_at: int | None = None
     deaf: float = 0.0
     late: float = 0.0
+    skip: int = 0
+    drop: bool = False
+    raw: bytes = b""
+    rewrite: Callable[[bytes], bytes] | None = None
 
 
 class FaultProxy:
@@ -158,6 +164,9 @@ class FaultProxy:
             self.tokens.append(found[1].decode() if found else "")
             for fault in self.faults:
                 if re.search(fault.on, line) and fault.times != 0:
+                    if fault.skip:
+                        fault.skip -= 1
+                        continue
                     if fault.times is not None:
                         fault.times -= 1
                     return fault
@@ -169,6 +178,12 @@ class FaultProxy:
         if fault and fault.early and fault.status is not None:
             client.sendall(_answer(fault))
             time.sleep(0.2)  # the client still sends; closing now would turn this into a reset
+            return
+        if fault and (fault.drop or fault.raw):
+            for _ in _body(client, head, rest):
+                pass
+            client.sendall(fault.raw)
+            _hang_up(client, fault)
             return
         with socket.create_connection(self._upstream, timeout=120) as server:
             limit = fault.cut_request if fault else None
@@ -220,6 +235,11 @@ class FaultProxy:
         if fault and fault.carry_out:
             client.sendall(_answer(fault))
             return
+        if fault and fault.rewrite:
+            body = fault.rewrite(rest + _rest(server))
+            head = re.sub(rb"(?i)content-length: *\d+", b"Content-Length: %d" % len(body), head)
+            client.sendall(head + body)
+            return
         if fault and fault.drop_length:
             head = re.sub(rb"(?i)content-length: *\d+\r\n", b"", head)
         if fault and fault.wrong_range:
@@ -259,6 +279,11 @@ def _read_head(sock: socket.socket) -> tuple[bytes, bytes]:
         data += piece
     head, _, rest = data.partition(b"\r\n\r\n")
     return head + b"\r\n\r\n", rest
+
+
+def _rest(sock: socket.socket) -> bytes:
+    """Return all that still comes until the other end closes."""
+    return b"".join(iter(lambda: sock.recv(1 << 16), b""))
 
 
 def _body(client: socket.socket, head: bytes, rest: bytes) -> Iterator[bytes]:

@@ -1,9 +1,11 @@
 """Logging in: clouds.yaml, variables, the token cache, and what is wrong with them."""
 
 import json
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -357,3 +359,175 @@ def test_a_project_is_looked_up_with_the_cached_token_and_with_a_new_one_if_that
     assert found.lines == [image_id]
     assert found.err.count("logging in") == 1
     assert run("auth", "token").out.strip() != token
+
+
+# files that cannot be used
+
+
+def broken(
+    text: str | bytes, line: int | None, words: str, *, name: str = "clouds.yaml", row: str
+) -> Any:
+    """Return a row: what a file has, the line that is named, and what is said of it."""
+    data = text.encode() if isinstance(text, str) else text
+    return pytest.param(name, data, line, words, id=row)
+
+
+AUTH = "clouds:\n  mine:\n    auth: {auth_url: http://127.0.0.1:9/v3}\n"
+
+
+@pytest.mark.reliability("cloud files that cannot be read or have a wrong form")
+@pytest.mark.parametrize(
+    ("name", "content", "line", "words"),
+    [
+        broken("clouds:\n  mine: {\n", 3, "not YAML", row="open brace"),
+        broken("clouds:\n  mine:\n  - a: b: c\n", 3, "not YAML", row="two colons"),
+        broken("clouds:\n\tmine: {}\n", 2, "not YAML", row="tab"),
+        broken("a: 1\nb: !!python/object:os.system {}\n", 2, "not YAML", row="tag"),
+        broken("a: 1\n---\nb: 2\n", 2, "not YAML", row="two documents"),
+        broken("a: 1\nb: *nowhere\n", 2, "not YAML", row="alias"),
+        broken("a: 1\nb: \0\n", 2, "not YAML", row="NUL"),
+        broken("a: 2026-02-31\n", None, "not YAML", row="a date that cannot be"),
+        broken("[" * 100_000, None, "not YAML", row="brackets"),
+        broken(b"clouds:\n  mine: {a: \xff\xfe}\n", 2, "not UTF-8 text", row="no UTF-8"),
+        broken("- clouds\n", 1, "not a mapping", row="list"),
+        broken("clouds\n", 1, "not a mapping", row="text"),
+        broken("5\n", 1, "not a mapping", row="number"),
+        broken("x: 1\nclouds: []\n", 2, "'clouds' is not a mapping", row="clouds: list"),
+        broken("x: 1\nclouds:\n", 2, "'clouds' is not a mapping", row="clouds: null"),
+        broken("clouds: mine\n", 1, "'clouds' is not a mapping", row="clouds: text"),
+        broken("clouds: {}\nclient:\n", 2, "'client' is not a mapping", row="client: null"),
+        broken("clouds: {}\ncache: 5\n", 2, "'cache' is not a mapping", row="cache: number"),
+        broken("clouds:\n  mine: here\n", 2, "cloud 'mine' is not a", row="cloud: text"),
+        broken("clouds:\n  mine:\n", 2, "cloud 'mine' is not a mapping", row="cloud: null"),
+        broken("clouds:\n  mine: [a]\n", 2, "cloud 'mine' is not a mapping", row="cloud: list"),
+        broken("clouds:\n  mine:\n    auth:\n", 3, "'auth' of cloud 'mine'", row="auth: null"),
+        broken("clouds:\n  mine:\n    auth: [x]\n", 3, "'auth' of cloud", row="auth: list"),
+        broken(
+            "clouds:\n  mine:\n    auth:\n      password: 2026-01-31\n", 4,
+            "'password' is no text", row="password: date",
+        ),
+        broken(f"{AUTH}    auth_type: 5\n", 4, "'auth_type'", row="auth_type: number"),
+        broken(f"{AUTH}    auth_type: nope\n", 4, "no auth type 'nope'", row="unknown auth_type"),
+        broken(f"{AUTH}    profile: [a]\n", 4, "'profile'", row="profile: list"),
+        broken(f"{AUTH}    profile: nope\n", None, "vendor profile nope", row="unknown profile"),
+        broken(f"{AUTH}    region_name: {{a: b}}\n", 4, "'region_name'", row="region: mapping"),
+        broken(f"{AUTH}    region_name: [5]\n", 4, "'region_name'", row="region: numbers"),
+        broken(f"{AUTH}    regions: Here\n", 4, "'regions'", row="regions: text"),
+        broken(f"{AUTH}    regions:\n", 4, "'regions'", row="regions: null"),
+        broken(f"{AUTH}    regions:\n    - A\n    - 5\n", 6, "a region", row="regions: number"),
+        broken(f"{AUTH}    regions:\n    - nome: A\n", 5, "a region", row="regions: no name"),
+        broken(
+            f"{AUTH}    regions:\n    - {{name: A, values: [x]}}\n", 5, "a region",
+            row="regions: values",
+        ),
+        broken(f"{AUTH}    regions:\n    - {{name: A, x: 1}}\n", None, "region", row="regions: x"),
+        broken(f"{AUTH}    networks: 5\n", None, "wrong form", row="networks: number"),
+        broken(f"{AUTH}    5: x\n", None, "wrong form", row="a key that is a number"),
+        broken(
+            "clouds:\n  mine:\n    auth: {auth_url: 'http://{nope}/v3'}\n", None, "wrong form",
+            row="braces in auth_url",
+        ),
+        broken("{", 1, "not JSON", name="clouds.json", row="JSON"),
+        broken('{"clouds": {\n"mine": x}}', 2, "not JSON", name="clouds.json", row="JSON, line 2"),
+        broken('{"clouds": []}', None, "'clouds'", name="clouds.json", row="JSON, clouds"),
+        broken("clouds: [\n", 2, "not YAML", name="secure.yaml", row="secure.yaml"),
+        broken("x\n", 1, "not a mapping", name="secure.yaml", row="secure.yaml: text"),
+        broken("clouds:\n  mine:\n", 2, "cloud", name="secure.yaml", row="secure.yaml: cloud"),
+        broken("a: [\n", 2, "not YAML", name="clouds-public.yaml", row="clouds-public.yaml"),
+    ],
+)  # fmt: skip
+def test_a_cloud_file_that_cannot_be_used_is_named_with_its_line(
+    name: str, content: bytes, line: int | None, words: str
+) -> None:
+    Path(name).write_bytes(content)
+    result = run("--cloud", "mine", "--retries", 0, "image", "list", "-f", "json", code=2)
+    [message, *_] = result.err.splitlines()
+    assert words in result.err
+    assert result.err.count("glancectl: error: ") == 1
+    if line is not None:
+        assert message.startswith(f"glancectl: error: {Path(name).absolute()}, line {line}: ")
+
+
+def test_a_broken_file_is_not_quoted() -> None:
+    Path("clouds.yaml").write_text("clouds:\n  mine:\n    auth: {password: s3cret: x}\n")
+    assert "s3cret" not in run("--cloud", "mine", "image", "list", code=2).err
+
+
+@pytest.mark.reliability("cloud files that cannot be read or have a wrong form")
+@pytest.mark.parametrize("name", ["clouds.yaml", "secure.yaml", "clouds-public.yaml"])
+@pytest.mark.parametrize("kind", ["folder", "loop", "dangling", "forbidden"])
+def test_a_cloud_file_that_cannot_be_read_is_named(name: str, kind: str) -> None:
+    path = Path(name)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "forbidden":
+        path.write_text("clouds: {}")
+        path.chmod(0)
+    else:
+        path.symlink_to(name if kind == "loop" else "absent")
+    if kind == "forbidden" and os.access(path, os.R_OK):  # root reads anything
+        assert "no cloud 'mine'" in run("--cloud", "mine", "image", "list", code=2).err
+        return
+    result = run("--cloud", "mine", "image", "list", code=2)
+    assert result.err.startswith(f"glancectl: error: cannot read {path.absolute()}\n  cause: ")
+
+
+@pytest.mark.parametrize("variable", ["OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE"])
+def test_a_cloud_file_that_a_variable_names_has_to_be_there(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "/absent/x.yaml")
+    result = run("--cloud", "mine", "image", "list", code=2)
+    assert "cannot read /absent/x.yaml" in result.err
+
+
+def test_variables_need_no_cloud_file_that_may_not_be_read(project: Project) -> None:
+    Path("clouds.yaml").mkdir()
+    Path("secure.yaml").symlink_to("secure.yaml")
+    run("image", "list")
+
+
+def test_another_cloud_s_broken_entry_does_no_harm(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cloud(Path(), project)
+    with open("clouds.yaml", "a") as file:
+        file.write("  other:\n  5: [x]\n")
+    without_variables(monkeypatch, project)
+    run("--cloud", "mine", "image", "list")
+    assert "clouds there are: 5, mine, other" in run("--cloud", "x", "image", "list", code=2).err
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n", "clouds: {}\n"])
+def test_an_empty_cloud_file_is_none(project: Project, text: str) -> None:
+    Path("clouds.yaml").write_text(text)
+    run("image", "list")
+
+
+def test_an_unknown_auth_type_of_a_variable_is_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OS_AUTH_TYPE", "nope")
+    result = run("image", "list", code=2)
+    assert result.err == "glancectl: error: OS_AUTH_TYPE: there is no auth type 'nope'\n"
+
+
+def test_a_remote_profile_that_cannot_be_had_is_exit_5() -> None:
+    Path("clouds.yaml").write_text("clouds: {mine: {profile: 'http://127.0.0.1:9'}}\n")
+    result = run("--cloud", "mine", "--retries", 0, "image", "list", code=5)
+    assert "the cloud's profile cannot be fetched" in result.err
+
+
+def test_what_openstack_config_warns_of_is_not_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cloud(Path(), project, cacert="/absent.pem", external_network="x")
+    without_variables(monkeypatch, project)
+    assert run("--cloud", "mine", "--insecure", "image", "list").err == ""
+
+
+def test_a_directory_that_is_gone_is_a_sentence(project: Project) -> None:
+    Path("gone").mkdir()
+    os.chdir("gone")
+    Path("../gone").rmdir()
+    assert "the current directory does not exist" in run("image", "list", code=2).err

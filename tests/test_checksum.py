@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glancectl.errors import Exit, RefusedError
@@ -19,6 +20,7 @@ from glancectl.transfer.checksum import Checksum, find_checksum, is_digest, pars
 DATA = b"the bytes of an image"
 OTHER = b"the bytes of another image"
 HINT = "--checksum ALGO:HEX gives the digest itself"
+files = pytest.mark.reliability("files of checksums, and digests as users type them")
 
 
 def digest(algorithm: str, data: bytes = DATA) -> str:
@@ -97,6 +99,7 @@ def test_a_digest_with_a_mistake_is_told_as_such(text: str, message: str) -> Non
     assert str(caught.value) == message
 
 
+@files
 @given(st.text(max_size=80))
 def test_parse_checksum_of_any_text(text: str) -> None:
     with contextlib.suppress(ValueError):
@@ -526,6 +529,7 @@ LINES = st.lists(
 NAME = st.one_of(st.none(), st.sampled_from("xy-"), st.text())
 
 
+@files
 @given(LINES.map("\n".join), NAME, st.text())
 def test_any_text_gives_a_digest_of_it_or_is_refused(
     text: str, name: str | None, where: str
@@ -534,6 +538,80 @@ def test_any_text_gives_a_digest_of_it_or_is_refused(
         found = find_checksum(text, name, where)
         assert found.hex in text.lower()
         assert len(found.hex) == 2 * hashlib.new(found.algorithm).digest_size
+
+
+# Files made up of lines of every kind
+
+TAGS = {
+    "sha512": "SHA512", "sha3_512": "SHA3-512", "blake2b": "BLAKE2b", "sha384": "SHA384",
+    "sha3_384": "SHA3-384", "sha256": "SHA256", "sha3_256": "SHA3-256", "blake2s": "BLAKE2s",
+    "sha224": "SHA224", "sha3_224": "SHA3-224", "sha1": "SHA1", "md5": "MD5",
+}  # fmt: skip
+GUESSED = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")  # by their length alone
+
+
+def line_of(path: str, hexadecimal: str, algorithm: str, style: str) -> str:
+    """Return a line with the digest of a file, as programs write it."""
+    escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    slash = "\\" if escaped != path else ""
+    if style == "tag" or algorithm not in GUESSED:
+        return f"{slash}{TAGS[algorithm]} ({escaped}) = {hexadecimal}"
+    return f"{slash}{hexadecimal} {style}{escaped}"
+
+
+FILE_NAMES = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="/\0")
+    | st.sampled_from(" \t\\\n\r*()=#-\u2028\udcff"),
+    min_size=1,
+    max_size=12,
+).filter(lambda name: name.strip() and name != "-")
+LISTED = st.lists(
+    st.tuples(
+        st.sampled_from(["", "./", "images/", "/srv/a b/"]),
+        FILE_NAMES,
+        st.lists(st.sampled_from([*TAGS]), min_size=1, max_size=3, unique=True),
+        st.sampled_from([" ", "*", "tag"]),
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda entry: entry[1],
+)
+# What else is in such files, none of it a digest.
+TALK = st.lists(
+    st.sampled_from(["", " ", "# sums", "\t# x: 3 bytes", "Hash: SHA256", "-----", "0123  x"]),
+    max_size=4,
+)
+WRAPPED: dict[str, Callable[[str], str]] = {
+    "as it is": lambda text: text,
+    "crlf": lambda text: text.replace("\n", "\r\n"),
+    "byte order mark": lambda text: f"\ufeff{text}",
+    "signed": clear_signed,
+    "signed with crlf": lambda text: clear_signed(text).replace("\n", "\r\n"),
+}
+
+
+@files
+@given(LISTED, TALK, st.sampled_from([*WRAPPED]), st.randoms(use_true_random=False))
+@example(
+    [("images/", "x", ["md5"], " "), ("", "x ", ["sha256"], " ")], [], "as it is", random.Random(0)
+)
+def test_what_was_written_is_found_by_base_name(
+    listed: list[tuple[str, str, list[str], str]],
+    talk: list[str],
+    wrapped: str,
+    order: random.Random,
+) -> None:
+    """The name of a file is its content, so that another's digest is another."""
+    lines = [
+        line_of(folder + name, digest(algorithm, os.fsencode(name)), algorithm, style)
+        for folder, name, algorithms, style in listed
+        for algorithm in algorithms
+    ] + talk
+    order.shuffle(lines)
+    text = WRAPPED[wrapped]("\n".join(lines) + "\n")
+    for _, name, algorithms, _ in listed:
+        strongest = next(algorithm for algorithm in TAGS if algorithm in algorithms)
+        assert find_checksum(text, name, "CHECKSUMS") == checksum(strongest, os.fsencode(name))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from glancectl.transfer.fetch import ENOUGH, LARGEST, SMALLEST, _gathered, _is_of, _pieces
 from glancectl.transfer.part import Span
 
+ranges = pytest.mark.reliability("ranges of downloads: each byte once, in order")
+
 # Where a whole of up to some GiB is cut into spans that are there or are not.
 cuts = st.lists(st.integers(1, 8 << 30), min_size=1, max_size=6, unique=True).map(sorted)
 
@@ -21,6 +23,7 @@ def spans_between(cuts: list[int], first_is_there: bool) -> list[tuple[Span, boo
     return [(span, (number % 2 == 0) == first_is_there) for number, span in enumerate(begun)]
 
 
+@ranges
 @given(cuts, st.booleans(), st.integers(2, 32))
 @example([1], False, 4)
 def test_pieces_make_up_what_they_were_cut_from(
@@ -38,6 +41,7 @@ def test_pieces_make_up_what_they_were_cut_from(
         assert there or end - start >= SMALLEST or end in borders
 
 
+@ranges
 @given(st.integers(1, 64 << 30), st.integers(2, 32))
 def test_pieces_of_a_whole_get_smaller(size: int, connections: int) -> None:
     lengths = [end - start for (start, end), _ in _pieces([((0, size), False)], connections)]
@@ -51,6 +55,7 @@ def partial(content_range: str, **headers: str) -> httpx.Response:
     return httpx.Response(206, headers={"Content-Range": content_range, **headers})
 
 
+@ranges
 @given(st.integers(0, 1 << 40), st.integers(1, 1 << 40), st.integers(0, 1 << 40))
 def test_the_part_that_was_asked_for_is_taken(start: int, length: int, behind: int) -> None:
     span, size = (start, start + length), start + length + behind
@@ -82,6 +87,7 @@ def test_content_length_has_to_agree(length: str, is_taken: bool) -> None:
     assert _is_of(answer, (5, 10), 100) is is_taken
 
 
+@ranges
 @given(st.lists(st.integers(1, 6 * ENOUGH), max_size=6))
 def test_small_parts_are_gathered(lengths: list[int]) -> None:
     parts = [bytes([number]) * length for number, length in enumerate(lengths)]

@@ -1,18 +1,24 @@
 """Parsers of what users type, without a server."""
 
+import contextlib
 import io
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import typer
-from hypothesis import given
+from conftest import run
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glancectl import errors, resolve, retry
 from glancectl.cli import options
 from glancectl.terminal import human_size, printable
 from glancectl.transfer.download import file_name
+
+typed = pytest.mark.reliability("sizes, rates, seconds and dates as users type them")
+MOST = (1 << 63) - 1  # bytes
 
 
 @pytest.mark.parametrize(
@@ -26,10 +32,131 @@ def test_sizes(text: str, size: int) -> None:
     assert options.size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1.5G", "G", "ten", "1X", "1G2"])
+@pytest.mark.parametrize(
+    "text", ["", "-1", "1.5G", "G", "ten", "1X", "1G2", "1\u212a", "1M\u0131B", "٣", "9" * 5000]
+)
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected a size"):
         options.size(text)
+
+
+@pytest.mark.parametrize("text", ["8192P", "9" * 19 + "K", str(MOST + 1)])
+def test_sizes_that_are_too_large(text: str) -> None:
+    assert options.size(str(MOST)) == MOST
+    with pytest.raises(typer.BadParameter, match="more than any store can hold"):
+        options.size(text)
+
+
+UNITS = [
+    (prefix + tail, 1024**power)
+    for power, prefix in enumerate(("", "K", "M", "G", "T", "P"))
+    for tail in ("", "B", "iB")
+]
+SPACE = st.sampled_from(["", " ", "\t", "  "])
+SHORT_TEXT = st.text(max_size=30) | st.text("0123456789.,-+eE_ \t\nKMGTPiBs/:=nanif\u212a\u0131٣²")
+
+
+@typed
+@given(st.integers(0, MOST), st.sampled_from(UNITS), st.booleans(), SPACE, SPACE)
+def test_a_size_is_read_as_it_was_written(
+    size: int, unit: tuple[str, int], capitals: bool, between: str, around: str
+) -> None:
+    name, factor = unit[0] if capitals else unit[0].lower(), unit[1]
+    count = size // factor
+    text = f"{around}{count}{between}{name}{around}"
+    assert options.size(text) == count * factor
+    if count:
+        assert options.rate(text) == options.rate(f"{text.rstrip()}/s") == count * factor
+
+
+@typed
+@given(st.floats(0, options.LONGEST), st.sampled_from([0.0, 0.05]))
+def test_seconds_are_read_as_they_were_written(seconds: float, least: float) -> None:
+    for text in (repr(seconds), f" {seconds!r}"):
+        if seconds < least:
+            with pytest.raises(typer.BadParameter):
+                options.seconds(least)(text)
+        else:
+            assert options.seconds(least)(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf", "-inf", "1e300", "1 h"])
+def test_seconds_that_are_none(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="seconds"):
+        options.seconds(0)(text)
+
+
+ZONES = st.none() | st.integers(-1439, 1439).map(lambda m: timezone(timedelta(minutes=m)))
+
+
+@typed
+@given(st.datetimes(timezones=ZONES), st.sampled_from(["T", " "]))
+@example(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))), "T")
+@example(datetime.max, "T")
+def test_a_date_is_read_as_it_was_written(moment: datetime, between: str) -> None:
+    whole = moment.replace(microsecond=0)
+    expected = whole if whole.tzinfo else whole.replace(tzinfo=UTC)
+    try:
+        expected = expected.astimezone(UTC)
+    except OverflowError:  # in UTC it is before the year 1 or after 9999
+        with pytest.raises(typer.BadParameter):
+            options.date(moment.isoformat(between))
+        return
+    found = options.date(moment.isoformat(between))
+    assert (found, found.tzinfo) == (expected, UTC)
+
+
+@typed
+@pytest.mark.parametrize(
+    "parser",
+    [
+        options.size, options.rate, options.seconds(0), options.date, options.pair,
+        options.header, options.checksum, options.nonempty,
+    ],
+    ids=["size", "rate", "seconds", "date", "pair", "header", "checksum", "nonempty"],
+)  # fmt: skip
+@given(SHORT_TEXT)
+def test_any_other_text_is_a_usage_error(parser: Callable[[str], object], text: str) -> None:
+    with contextlib.suppress(typer.BadParameter):
+        parser(text)
+
+
+WRONG = ["nan", "inf", "-inf", "1e400", "1e300", "-1", "x", "", "1h", "\u221e"]
+TOO_MUCH = ["-1", "1.5", "x", "", str(1 << 31), "9" * 5000]
+
+
+@typed
+@pytest.mark.parametrize(
+    ("argv", "option", "values"),
+    [
+        (["--timeout", "{}", "image", "list"], "--timeout", WRONG),
+        (["--retries", "{}", "image", "list"], "--retries", ["-1", "1.5", "x", "", "9" * 5000]),
+        (["image", "wait", "x", "--timeout", "{}"], "--timeout", WRONG),
+        (["image", "wait", "x", "--interval", "{}"], "--interval", [*WRONG, "0", "0.01"]),
+        (["task", "wait", "x", "--interval", "{}"], "--interval", WRONG),
+        (["image", "list", "--limit", "{}"], "--limit", ["-1", "1.5", "x", "", "9" * 5000]),
+        (["image", "list", "--page-size", "{}"], "--page-size", ["0", "x", "", "9" * 5000]),
+        (["image", "list", "--size-min", "{}"], "--size-min", ["-1", "1.5G", "x", "", "8192P"]),
+        (["image", "list", "--created-after", "{}"], "--created-after", ["x", "", "2026-13-01"]),
+        (["image", "create", "x", "--min-disk", "{}"], "--min-disk", TOO_MUCH),
+        (["image", "create", "x", "--min-ram", "{}"], "--min-ram", TOO_MUCH),
+        (["image", "create", "x", "--size", "{}"], "--size", ["-1", "x", "", "9" * 5000]),
+        (["image", "create", "x", "--limit-rate", "{}"], "--limit-rate", ["0", "x", "", "-1"]),
+    ],
+    ids=lambda value: " ".join(value).replace(" {}", "") if "{}" in value else "",
+)
+def test_a_wrong_number_never_reaches_a_server(
+    record_property: Callable[[str, object], None],
+    argv: list[str],
+    option: str,
+    values: list[str],
+) -> None:
+    """There is no cloud here, which would be another exit code."""
+    record_property("tried", len(values))
+    for value in values:
+        result = run(*(word.format(value) for word in argv), code=2)
+        assert option in result.err, value
+        assert result.out == ""
 
 
 @pytest.mark.parametrize(
@@ -120,14 +247,22 @@ def test_what_is_printable_drives_no_terminal(text: str) -> None:
     assert printable(shown) == shown
 
 
+@pytest.mark.reliability("names of images made names of files")
 @given(
-    name=st.none() | st.text(st.characters(codec=None), max_size=400),
+    name=st.none()
+    | st.text(st.characters(codec=None), max_size=400)
+    | st.text("./\\-~ \n\0\x85\u3000\u202eaé漢\ud800", max_size=80)
+    | st.sampled_from([".raw", "x.raw", "x.raw ", " .raw", "..", "-.raw", "\u3000", "漢" * 100]),
     disk_format=st.sampled_from([None, "qcow2", "raw"]),
 )
 def test_a_made_up_file_name_stays_in_its_folder(name: str | None, disk_format: str | None) -> None:
-    made = file_name({"id": "1234", "name": name, "disk_format": disk_format})
+    record = {"id": "1234", "name": name, "disk_format": disk_format}
+    made = file_name(record)
     assert Path(made).name == made
     assert made not in ("", ".", "..")
     assert made[0] not in ".-~ "
     assert len(made.encode()) <= 255 - len(".12345678.part") - 1
-    assert "\0" not in made
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 or char in "/\\" for char in made)
+    assert made == made.rstrip()
+    assert made.endswith(f".{disk_format}" if disk_format else "")
+    assert file_name(record | {"name": made}) == made

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import wait_for
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glancectl.transfer.display import Mode
@@ -22,6 +22,7 @@ from glancectl.transfer.part import HOLE, Part, Span, _joined, _runs, opened
 from glancectl.transfer.progress import Progress
 
 SIZE = 6 * HOLE + 5  # bytes
+ranges = pytest.mark.reliability("ranges of downloads: each byte once, in order")
 
 
 def record_of(size: int) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def bytes_of(spans: list[Span]) -> set[int]:
 ends = st.lists(st.integers(0, 30), min_size=2, max_size=2, unique=True).map(sorted)
 
 
+@ranges
 @given(st.lists(ends.map(tuple), max_size=10))
 def test_joined_spans_have_all_bytes_and_a_gap_between_them(added: list[Span]) -> None:
     found: list[Span] = []
@@ -95,7 +97,7 @@ def test_no_block_of_zeros_is_in_a_run(chunk: bytes) -> None:
 # what was written
 
 
-@settings(deadline=None)  # it writes to a disk
+@ranges
 @given(contents.filter(bool), st.data(), st.booleans())
 def test_what_was_written_is_there_in_the_next_run(
     image: bytes, data: st.DataObject, sparse: bool
@@ -127,7 +129,7 @@ def assert_has(part: Part, image: bytes, written: bytes) -> None:
     assert place == part.size == len(image)
 
 
-@settings(deadline=None)
+@ranges
 @given(contents, st.booleans())
 def test_a_finished_part_is_the_image(image: bytes, sparse: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -272,6 +272,7 @@ def wanted_of(record: dict[str, Any], change: Change) -> dict[str, Any]:
     return {**kept, **change.properties, **change.fields, "tags": tags}
 
 
+@pytest.mark.reliability("changes of records as JSON patches")
 @given(records(), CHANGES)
 def test_the_operations_make_exactly_what_was_wanted(
     record: dict[str, Any], change: Change
@@ -309,9 +310,9 @@ def image_id(project: Project) -> str:
     return make("any property")
 
 
+@pytest.mark.reliability("changes of records: applied by Glance, read back, equal")
 @settings(
-    max_examples=25,
-    deadline=None,
+    max_examples=settings().max_examples // 4,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example is four commands
 )

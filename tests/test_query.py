@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from glancectl import errors, query
 
@@ -39,6 +41,13 @@ def test_a_property_that_glance_answers_with_500_is_refused(key: str) -> None:
         query.image_params({}, properties=[(key, "1")])
 
 
+@pytest.mark.parametrize("key", sorted(query.NO_FILTERS))
+def test_a_property_that_glance_takes_for_something_else_is_refused(key: str) -> None:
+    with pytest.raises(errors.RefusedError, match=f"cannot filter on a property .* '{key}'"):
+        query.image_params({}, properties=[("os", "x"), (key, "1")])
+    assert query.image_params({}, raw=[(key, "1")]) == [(key, "1")]
+
+
 @pytest.mark.parametrize("key", ["size_min", "min_ram_max", "virtual_size_min", "plain"])
 def test_ranges_that_glance_has_pass(key: str) -> None:
     assert query.image_params({}, properties=[(key, "1")]) == [(key, "1")]
@@ -73,3 +82,24 @@ def test_one_bound_of_a_window_goes_to_glance(
 )
 def test_a_window_holds_from_its_start_to_before_its_end(moment: str, inside: bool) -> None:
     assert query.Window("created_at", MAY, JUNE).holds({"created_at": moment}) is inside
+
+
+MOMENTS = st.datetimes().map(lambda moment: moment.replace(microsecond=0, tzinfo=UTC))
+
+
+@pytest.mark.reliability("sizes, rates, seconds and dates as users type them")
+@given(MOMENTS, st.none() | MOMENTS, st.none() | MOMENTS)
+@example(MAY, MAY, None)
+@example(MAY, None, MAY)
+@example(datetime(1, 1, 2, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC), None)
+def test_glance_leaves_out_nothing_that_a_window_holds(
+    moment: datetime, after: datetime | None, before: datetime | None
+) -> None:
+    window = query.Window("created_at", after, before)
+    for _, value in window.param():
+        operator, _, text = value.partition(":")
+        bound = datetime.fromisoformat(text)
+        assert (operator, bound) == (("gte", after) if after else ("lt", before))
+    is_in = (after is None or after <= moment) and (before is None or moment < before)
+    shown = moment.isoformat().replace("+00:00", "Z")
+    assert window.holds({"created_at": shown}) is is_in

@@ -20,6 +20,7 @@ REQUESTS = {
     "image list --long --sort name --tag a --property os_distro=x": 1,
     "image list --limit 2": 1,
     "image list --page-size 2": 3,  # of five: the last page is not full
+    "image list --page-size 2 --match 'listed *' --limit 1": 1,
     "image create new": 1,
     "image create new --file {file} --disk-format raw": 3,
     "image upload {queued} {file}": 3,  # its record says what kind of disk may be in it

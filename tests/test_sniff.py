@@ -242,6 +242,7 @@ def test_kind_names_what_is_no_disk(head, expected):
     assert disk_format(head) is None
 
 
+@pytest.mark.reliability("damaged disk images, looked at")
 @given(st.binary(max_size=600), st.binary(max_size=600), st.sampled_from(["raw", "qcow2", None]))
 def test_any_bytes_get_an_answer(head, tail, asked):
     disk_format(head)
@@ -252,6 +253,7 @@ def test_any_bytes_get_an_answer(head, tail, asked):
         choose_format(asked, head, tail, container_format="bare")
 
 
+@pytest.mark.reliability("damaged disk images, looked at")
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_a_cut_header_never_crashes(data, length):
     for whole in (QCOW2, DYNAMIC_VHD, MBR[:512] + data, b"<!--" * 50 + data, OVA, b"KDMV" + data):

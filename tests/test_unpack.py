@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glancectl.errors import Exit, GlancectlError, IntegrityError, RefusedError
@@ -27,6 +27,8 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+damaged = pytest.mark.reliability("damaged compressed data, unpacked")
 
 MIB = 1 << 20
 MAGIC = {
@@ -79,7 +81,8 @@ def time_is_bounded() -> Iterator[None]:
     """Let a loop without end fail its test instead of keeping the run."""
 
     def ring(*_: object) -> None:
-        raise TimeoutError("a test of unpacking took more than two minutes")
+        # Not TimeoutError: an OSError is what damaged bzip2 data end in.
+        raise AssertionError("a test of unpacking took more than two minutes")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.alarm(120)
@@ -95,8 +98,8 @@ payloads = st.binary(max_size=500) | st.builds(
 )
 
 
+@pytest.mark.reliability("compressed data of many members, in chunks cut anywhere")
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=2000)
 @given(
     members=st.lists(payloads, min_size=1, max_size=3),
     places=st.lists(st.integers(0, 1 << 20), max_size=8),
@@ -418,16 +421,16 @@ def test_an_error_of_the_source_passes_through():
         list(unpacked(broken(), "gzip", "disk"))
 
 
+@damaged
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=2000, max_examples=300)
 @given(noise=st.binary(max_size=400), size=st.integers(1, 64))
 def test_noise_after_the_magic_number(kind, noise, size):
     with contextlib.suppress(GlancectlError):
         unpack(MAGIC[kind] + noise, kind, size)
 
 
+@damaged
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=2000, max_examples=300)
 @given(noise=st.binary(min_size=1, max_size=20), at=st.integers(0, 200), drop=st.integers(0, 20))
 def test_noise_within_a_stream(kind, noise, at, drop):
     """What checksums cover is right or an error."""

@@ -29,8 +29,8 @@ from glancectl.errors import (
     UnavailableError,
     UsageError,
 )
+from glancectl.redact import redact
 from glancectl.terminal import human_size
-from glancectl.transfer.request import redact
 from glancectl.transfer.source import HEAD, open_source
 from glancectl.transfer.web import same_origin
 
@@ -517,6 +517,7 @@ SECRET = st.text("abcXYZ0189-._~!$&'()*+,;=%:", min_size=1, max_size=12).map(lam
 NAME = st.from_regex(r"\A[a-z0-9.-]{1,20}\Z")
 
 
+@pytest.mark.reliability("URLs without their secrets")
 @given(st.sampled_from(["http", "https"]), SECRET, SECRET, NAME, SECRET, NAME)
 def test_redact_keeps_no_secret(scheme, user, password, host, query, path):
     for userinfo in (user, f"{user}:{password}", f":{password}", f"{user}@x:{password}"):
@@ -527,6 +528,7 @@ def test_redact_keeps_no_secret(scheme, user, password, host, query, path):
                 assert shown.startswith(f"{scheme}://")
 
 
+@pytest.mark.reliability("URLs without their secrets")
 @given(st.text(max_size=60), SECRET)
 def test_redact_of_any_text(text, secret):
     redact(text)

@@ -18,6 +18,7 @@ from glancectl.cli.options import (
     ImageArg,
     JobsOpt,
     LimitRateOpt,
+    MaxSizeOpt,
     NoSniffOpt,
     NoVerifyOpt,
     QuietOpt,
@@ -38,12 +39,16 @@ if TYPE_CHECKING:
     from glancectl.transfer.download import Options
 
 
-@app.command(epilog="Example: xz -dc disk.raw.xz | glancectl image upload my-image -")
+@app.command(
+    epilog="Example: glancectl image upload my-image noble.qcow2\n"
+    "xz -dc noble.qcow2.xz | glancectl image upload my-image -"
+)
 def upload(
     ctx: typer.Context,
     image: ImageArg,
     source: SourceArg,
     size: SizeOpt = None,
+    max_size: MaxSizeOpt = None,
     checksum: ChecksumOpt = None,
     header: HeaderOpt = None,
     decompress: DecompressOpt = "auto",
@@ -64,7 +69,9 @@ def upload(
     from glancectl.transfer import upload as upload_flow
     from glancectl.transfer.pace import Pace
 
-    flags = SourceFlags(source, size, checksum, header, decompress, allow_empty, sniff=not no_sniff)
+    flags = SourceFlags(
+        source, size, max_size, checksum, header, decompress, allow_empty, sniff=not no_sniff
+    )
     options = upload_flow.Options(verify=not no_verify, store=store, pace=Pace(limit_rate))
     glance = connect(ctx)
     with open_payload(ctx, flags) as opened:
@@ -77,12 +84,13 @@ def upload(
     render.record(record, view(ctx, output, columns, quiet))
 
 
-@app.command(epilog="Example: glancectl image stage ubuntu-24.04 noble.qcow2")
+@app.command(epilog="Example: glancectl image stage my-image noble.qcow2")
 def stage(
     ctx: typer.Context,
     image: ImageArg,
     source: SourceArg,
     size: SizeOpt = None,
+    max_size: MaxSizeOpt = None,
     checksum: ChecksumOpt = None,
     header: HeaderOpt = None,
     decompress: DecompressOpt = "auto",
@@ -102,7 +110,9 @@ def stage(
     from glancectl.transfer import upload as upload_flow
     from glancectl.transfer.pace import Pace
 
-    flags = SourceFlags(source, size, checksum, header, decompress, allow_empty, sniff=not no_sniff)
+    flags = SourceFlags(
+        source, size, max_size, checksum, header, decompress, allow_empty, sniff=not no_sniff
+    )
     options = upload_flow.Options(verify=not no_verify, pace=Pace(limit_rate))
     glance = connect(ctx)
     with open_payload(ctx, flags) as opened:
@@ -115,7 +125,10 @@ def stage(
     render.record(record, view(ctx, output, columns, quiet))
 
 
-@app.command(epilog="Example: glancectl image download ubuntu-24.04 noble.qcow2")
+@app.command(
+    epilog="Example: glancectl image download ubuntu-24.04 noble.qcow2\n"
+    "glancectl image download ubuntu-24.04 - | sha512sum"
+)
 def download(
     ctx: typer.Context,
     images: Annotated[

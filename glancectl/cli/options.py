@@ -3,8 +3,9 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,6 +14,7 @@ from glancectl.errors import GlancectlError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from glancectl.auth import Login
+    from glancectl.flows import Journal
     from glancectl.render import View
     from glancectl.transfer.checksum import Checksum
 
@@ -20,6 +22,11 @@ Pair = tuple[str, str]
 FormatName = Literal["table", "tsv", "json", "jsonl", "yaml", "csv", "value"]
 Decompress = Literal["auto", "none", "gzip", "bzip2", "xz", "zstd"]
 Visibility = Literal["private", "shared", "community", "public"]
+
+LARGEST = (1 << 63) - 1  # bytes; Glance's database has no room for more
+MOST = (1 << 31) - 1  # GB or MB of a record, likewise
+LONGEST = 10 * 365 * 86400.0  # seconds; the system can wait for centuries, but not for ever
+LONGEST_REQUEST = 2e6  # seconds; poll(2) takes milliseconds, of 31 bits
 
 # Parsers of one value; Typer says which option a typer.BadParameter is about.
 
@@ -37,11 +44,16 @@ def pair(text: str) -> tuple[str, str]:
 
 def size(text: str) -> int:
     """Return bytes from ``512``, ``10M`` or ``2GiB``; suffixes are powers of 1024."""
-    found = re.fullmatch(r"(\d+)\s*([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    # Of ASCII alone: else the sign for Kelvin would be a K as well.
+    flags = re.IGNORECASE | re.ASCII
+    found = re.fullmatch(r"(\d{1,19})\s*([KMGTP]?)(?:i?B)?", text.strip(), flags)
     if not found:
         raise typer.BadParameter(f"expected a size like 512, 10M or 2GiB, got {text!r}")
     factor: int = 1024 ** " KMGTP".index(found[2].upper() or " ")
-    return int(found[1]) * factor
+    count = int(found[1]) * factor
+    if count > LARGEST:
+        raise typer.BadParameter(f"{text!r} is more than any store can hold")
+    return count
 
 
 def rate(text: str) -> int:
@@ -52,13 +64,31 @@ def rate(text: str) -> int:
     return found
 
 
+def seconds(least: float, most: float = LONGEST) -> Callable[[str], float]:
+    """Return a parser of a number of seconds from ``least`` to ``most``."""
+
+    def parse(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            raise typer.BadParameter(f"expected a number of seconds, got {text!r}") from None
+        if not least <= found <= most:  # nor is nan
+            raise typer.BadParameter(f"expected {least:g} to {most:.0f} seconds, got {text!r}")
+        return found
+
+    return parse
+
+
 def date(text: str) -> datetime:
-    """Return the moment that an ISO 8601 date or time names, UTC when it names no zone."""
+    """Return the moment that an ISO 8601 date or time names, UTC when it names no zone.
+
+    Without parts of a second, which the dates of a record do not have.
+    """
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = datetime.fromisoformat(text).replace(microsecond=0)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter: not within the years 1 to 9999 in UTC
         raise typer.BadParameter(f"expected a date like 2026-01-31, got {text!r}") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def header(line: str) -> tuple[str, str]:
@@ -114,32 +144,70 @@ def _remember_format(ctx: typer.Context, value: str | None) -> str | None:
     return value
 
 
+def _remember_columns(ctx: typer.Context, value: list[str] | None) -> list[str] | None:
+    """Look up the columns that the config file has for the tables of this command.
+
+    So early that nothing is done yet when the file turns out to be wrong.
+    """
+    command = ctx.command_path.removeprefix("glancectl ")
+    ctx.obj.table_columns = ctx.obj.config.columns(command)
+    return value
+
+
+def _configured_jobs(ctx: typer.Context, value: int) -> int:
+    """Return what ``--jobs`` says, or the config file when nobody typed it."""
+    origin = ctx.get_parameter_source("jobs")
+    is_typed = origin is not None and origin.name == "COMMANDLINE"
+    return value if is_typed else int(ctx.obj.option("jobs", value))
+
+
 FormatOpt = Annotated[
     FormatName | None,
     typer.Option(
         "-f",
         "--format",
         callback=_remember_format,
-        help="Default: table on a terminal, else tsv.",
+        metavar="<format>",
+        help="table, tsv, json, jsonl, yaml, csv, value.",
         show_default=False,
     ),
 ]
 ColumnsOpt = Annotated[
     list[str] | None,
-    typer.Option("-c", "--column", metavar="<key>", help="Only this field; repeatable."),
+    typer.Option(
+        "-c",
+        "--column",
+        callback=_remember_columns,
+        metavar="<key>",
+        help="Only this field; repeatable.",
+    ),
 ]
 QuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="Print ids only.")]
 NoCheckOpt = Annotated[
     bool, typer.Option("--no-check", help="Do not ask Keystone whether a project exists.")
 ]
-JobsOpt = Annotated[int, typer.Option("--jobs", min=1, max=64, metavar="N", help="Images at once.")]
+JobsOpt = Annotated[
+    int,
+    typer.Option(
+        "--jobs", callback=_configured_jobs, min=1, max=64, metavar="N", help="Images at once."
+    ),
+]
 WaitTimeoutOpt = Annotated[
     float,
-    typer.Option("--timeout", min=0, metavar="SECONDS", help="How long to wait at most."),
+    typer.Option(
+        "--timeout", parser=seconds(0), metavar="SECONDS", help="How long to wait at most."
+    ),
 ]
 IntervalOpt = Annotated[
     float,
-    typer.Option("--interval", min=0.05, metavar="SECONDS", help="Pause between two looks."),
+    typer.Option(
+        "--interval", parser=seconds(0.05), metavar="SECONDS", help="Pause between two looks."
+    ),
+]
+
+WatchOpt = Annotated[
+    bool,
+    typer.Option("--watch", help="Go on: redraw on a terminal, else print what changes."),
 ]
 
 DateOpt = Annotated[
@@ -151,10 +219,11 @@ BytesOpt = Annotated[
 ]
 PropertyFilterOpt = Annotated[
     list[Any] | None,
-    typer.Option("--property", parser=pair, metavar="K=V", help="Exactly this value. Repeatable."),
+    typer.Option("--property", parser=pair, metavar="K=V", help="With this value. Repeatable."),
 ]
 
 # Fields of a record.
+LEAST = "Least disk and memory of a server."
 DiskFormatOpt = Annotated[
     str | None, typer.Option("--disk-format", metavar="<format>", help="qcow2, raw, iso, …")
 ]
@@ -162,12 +231,15 @@ ContainerFormatOpt = Annotated[
     str | None, typer.Option("--container-format", metavar="<format>", help="bare, ova, …")
 ]
 MinDiskOpt = Annotated[
-    int | None, typer.Option("--min-disk", min=0, metavar="<GB>", help="Least disk.")
+    int | None, typer.Option("--min-disk", min=0, max=MOST, metavar="<GB>", help=LEAST)
 ]
 MinRamOpt = Annotated[
-    int | None, typer.Option("--min-ram", min=0, metavar="<MB>", help="Least memory.")
+    int | None, typer.Option("--min-ram", min=0, max=MOST, metavar="<MB>", help=LEAST)
 ]
-VisibilityOpt = Annotated[Visibility | None, typer.Option("--visibility", help="Who sees it.")]
+VisibilityOpt = Annotated[
+    Visibility | None,
+    typer.Option("--visibility", metavar="<who>", help="private, shared, community or public."),
+]
 ProtectedOpt = Annotated[
     bool | None, typer.Option("--protected/--unprotected", help="Whether it cannot be deleted.")
 ]
@@ -180,14 +252,16 @@ OwnerOpt = Annotated[
         "--owner", parser=nonempty, metavar="<project>", help="Project id or name (admin)."
     ),
 ]
-TagsOpt = Annotated[list[str] | None, typer.Option("--tag", metavar="<tag>", help="Repeatable.")]
+TagsOpt = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="<tag>", help="A tag. Repeatable.")
+]
 PropertyOpt = Annotated[
     list[Any] | None,
     typer.Option(
         "--property",
         parser=pair,
         metavar="K=V",
-        help="Custom property; K=@FILE reads the value. Repeatable.",
+        help="Custom property; K=@FILE reads its value. Repeatable.",
     ),
 ]
 PropertiesFileOpt = Annotated[
@@ -203,6 +277,12 @@ LimitRateOpt = Annotated[
 SizeOpt = Annotated[
     int | None,
     typer.Option("--size", parser=size, metavar="<size>", help="Bytes to come, as in 512M."),
+]
+MaxSizeOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--max-size", parser=size, metavar="<size>", help="Refuse more data, unpacked, as in 20G."
+    ),
 ]
 ChecksumOpt = Annotated[
     Any,
@@ -222,7 +302,13 @@ NoVerifyOpt = Annotated[
     bool, typer.Option("--no-verify", help="Do not compare size and digest at the end.")
 ]
 DecompressOpt = Annotated[
-    Decompress, typer.Option("--decompress", help="Unpack on the way; auto: if container is bare.")
+    Decompress,
+    typer.Option(
+        "--decompress",
+        metavar="<how>",
+        help="auto (default, when bare), none, gzip, bzip2, xz, zstd.",
+        show_default=False,
+    ),
 ]
 AllowEmptyOpt = Annotated[bool, typer.Option("--allow-empty", help="Accept a source of 0 bytes.")]
 NoSniffOpt = Annotated[bool, typer.Option("--no-sniff", help="Do not look at the first bytes.")]
@@ -234,8 +320,69 @@ def view(
     """Return how the user wants results printed."""
     from glancectl.render import Format, View
 
-    chosen = Format(output) if output else None
-    return View(format=chosen, columns=tuple(columns or ()), quiet=quiet, color=ctx.obj.color)
+    # Options that choose the columns, like -c.
+    is_wide = ctx.params.get("long") or ctx.params.get("detail")
+    return View(
+        format=Format(output) if output else None,
+        columns=tuple(columns or ()),
+        quiet=quiet,
+        color=ctx.obj.color,
+        terminal_format=Format(ctx.obj.option("format", Format.TABLE)),
+        table_columns=() if is_wide else tuple(ctx.obj.table_columns),
+        pager=ctx.obj.pager,
+    )
+
+
+def list_view(
+    ctx: typer.Context,
+    output: str | None,
+    columns: Sequence[str] | None,
+    quiet: bool,
+    *,
+    is_watched: bool,
+) -> "View":
+    """Return how the user wants a list printed. Raises UsageError when it cannot be watched so."""
+    from glancectl import render
+
+    how = view(ctx, output, columns, quiet)
+    if is_watched:
+        render.require_watchable(how)
+    return how
+
+
+def show_list(
+    read: "Callable[[], Iterable[Mapping[str, object]]]",
+    how: "View",
+    *,
+    columns: Sequence[str],
+    noun: str,
+    every: float | None,
+) -> None:
+    """Print what ``read`` lists: once, or ``every`` so many seconds until a signal comes.
+
+    noun: what is listed, one of them.
+    """
+    from glancectl import render
+
+    if every is None:
+        render.records(read(), how, columns=columns)
+        return
+    from glancectl.flows import watching
+    from glancectl.terminal import pause
+
+    looks = watching.looks(read, partial(pause, every))
+    if render.has_screen(how):
+        render.screen(looks, how, columns=columns, noun=noun)
+    else:
+        face = partial(render.face, view=how, columns=columns)
+        events = watching.events(looks, face, lambda trouble: render.note(_passing(trouble)))
+        render.events(events, how, columns=columns)
+
+
+def _passing(trouble: GlancectlError) -> str:
+    from glancectl import render
+
+    return f"glancectl: {render.in_words(trouble)}; trying again"
 
 
 def properties(pairs: Sequence[Pair] | None, file: str | None) -> dict[str, str]:
@@ -331,6 +478,24 @@ def notes(ctx: typer.Context, quiet: bool) -> Callable[[str], None]:
     return render.note
 
 
+def journal(ctx: typer.Context, quiet: bool) -> "Journal":
+    """Return what tells each change on stderr: as a line, or an event under ``--progress json``.
+
+    The events are there under ``--quiet`` too: a job's log has to say what the job did.
+    """
+    from glancectl import render
+
+    def tell(action: str, image: Mapping[str, object]) -> None:
+        image_id, name = image.get("id"), image.get("name")
+        if ctx.obj.progress == "json":
+            event = {"event": "change", "action": action, "id": image_id, "name": name}
+            render.note(json.dumps(event))
+        elif not quiet:
+            render.note(f"{action} {image_id}" + (f" ({name})" if name else ""))
+
+    return tell
+
+
 def json_input(text: str) -> Any:
     """Return the JSON that ``text`` is, or that ``@FILE``, or stdin for ``-``, holds.
 
@@ -370,8 +535,10 @@ def may_ask() -> bool:
 
 def confirm(question: str) -> None:
     """Ask on the terminal and go on only after a yes. Raises RefusedError on a no."""
+    from glancectl.terminal import printable
+
     try:
-        agreed = typer.confirm(question, err=True)
+        agreed = typer.confirm(printable(question), err=True)
     except typer.Abort:
         agreed = False
     if not agreed:

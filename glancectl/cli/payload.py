@@ -24,6 +24,9 @@ class SourceFlags:
 
     spec: str | None
     size: int | None
+    # None, the default: no limit. Disks that are mostly empty pack 1000:1 and better, as bombs do,
+    # and neither fills anything here: what is unpacked goes to the cloud, which has its quotas.
+    max_size: int | None
     checksum: "Checksum | str | None"  # str: the file or URL that has it
     headers: Sequence[Pair] | None
     decompress: Decompress
@@ -33,7 +36,8 @@ class SourceFlags:
     def require_source(self, store: str | None = None) -> None:
         """Raise UsageError for options about data where no data are given."""
         about = (self.checksum, self.headers, self.allow_empty, store)
-        given = any(about) or self.size is not None or self.decompress != "auto"
+        sizes = (self.size, self.max_size)
+        given = any(about) or sizes != (None, None) or self.decompress != "auto"
         if self.spec is None and given:
             raise UsageError("options about the data need the data", hint="--file SOURCE")
 
@@ -71,7 +75,7 @@ def _look_up(ctx: typer.Context, where: str, source: "Source", flags: SourceFlag
     from glancectl.transfer.web import same_origin
 
     headers = flags.headers if same_origin(where, flags.spec or "") else None
-    plain = SourceFlags(where, None, None, headers, "none", allow_empty=False, sniff=False)
+    plain = SourceFlags(where, None, None, None, headers, "none", allow_empty=False, sniff=False)
     text = b""
     with _open(ctx, plain) as file:
         for chunk in file.chunks():
@@ -88,10 +92,12 @@ def fit(
 
     That is ``source``, or what it unpacks to. Raises IntegrityError when the first bytes contradict
     the record, or need another file to be read; RefusedError when nothing says what they are, or
-    leaves a choice (an OVA, a fixed VHD).
+    leaves a choice (an OVA, a fixed VHD), or when there are too many of them.
     """
     container = fields.get("container_format") or "bare"
     payload = _unpacked(source, flags, container, note)
+    if flags.max_size is not None:
+        payload.limit(flags.max_size)
     if not flags.sniff:
         return {}, payload
     return _missing_format(fields.get("disk_format"), container, payload), payload

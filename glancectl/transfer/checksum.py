@@ -137,11 +137,12 @@ def _strongest(found: Iterable[Checksum], name: str, where: str) -> Checksum:
 
 
 def _matching(listed: Collection[str | None], name: str) -> list[str | None]:
-    """Return ``name`` if it is listed, else all that have it as base name."""
+    """Return ``name`` if it is listed, else all that have it as base name, maybe between spaces."""
     if name in listed:
         return [name]
     bases = {one: one.rpartition("/")[2] for one in listed if one is not None}
-    return [one for one, base in bases.items() if name in (base, base.strip())]
+    exact: list[str | None] = [one for one, base in bases.items() if base == name]
+    return exact or [one for one, base in bases.items() if base.strip() == name]
 
 
 def _some(names: Iterable[str | None]) -> str:

@@ -20,6 +20,7 @@ SILENCE = 30.0  # seconds after which plain speaks though no quarter was passed
 JSON_INTERVAL = 1.0  # seconds between two progress events
 MARGIN = 4  # columns; text that wraps cannot be cleared
 NAME_WIDTH = 30  # columns of a bar's line that the target's name may take
+PHASE_WIDTH = 60  # columns that the phase may take: of a task it has Glance's own words
 
 _KNOWN = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {rate_fmt} ETA {remaining}"
 _UNKNOWN = "{desc} {n_fmt} {rate_fmt} {elapsed}"
@@ -305,7 +306,7 @@ class Bar:
 
     def _name(self, phase: str) -> str:
         name = _shortened(printable(self._count.target), NAME_WIDTH)
-        return f"{name}: {printable(phase)}" if phase else f"{name}:"
+        return f"{name}: {_shortened(printable(phase), PHASE_WIDTH)}" if phase else f"{name}:"
 
 
 class Share:
@@ -357,11 +358,14 @@ def _write(stream: TextIO, text: str) -> None:
 
 def _shortened(text: str, width: int) -> str:
     """Return ``text``, its end replaced by ``…`` when it takes more than ``width`` columns."""
-    if sum(map(_columns, text)) <= width:
-        return text
-    while sum(map(_columns, text)) >= width:
-        text = text[:-1]
-    return text + "…"
+    kept = columns = 0
+    for char in text:
+        columns += _columns(char)
+        if columns > width:
+            return text[:kept] + "…"
+        if columns < width:  # room is left for the sign
+            kept += 1
+    return text
 
 
 def _columns(char: str) -> int:

@@ -8,7 +8,6 @@ import contextlib
 import errno
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import BinaryIO
 
 from glancectl.api import Glance, Image
 from glancectl.errors import IntegrityError, NotFoundError, RefusedError
-from glancectl.terminal import human_size
+from glancectl.terminal import UNSAFE, human_size, shell_line
 from glancectl.transfer.digest import Digests, file_digest, recorded
 from glancectl.transfer.fetch import Fetch, whole
 from glancectl.transfer.pace import Pace
@@ -25,38 +24,46 @@ from glancectl.transfer.part import Part, opened
 from glancectl.transfer.progress import Progress
 
 NAME_MAX = 200  # bytes of a made-up file name; file systems allow 255, and the .part needs some
+SUFFIX_MAX = 20  # characters of it that the disk format takes
+DEVICES = Path("/dev")
+# What a file name shall not have: separators, and what cannot be shown or encoded.
+_UNFIT = re.compile(rf"{UNSAFE.pattern}|[/\\\ud800-\udfff]")
+_END = re.compile(r"[.\s]+$")
+# Names of devices wherever Windows looks, which may open a shared folder.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|$)", re.IGNORECASE)
 
 
 def target(record: Image, dest: str | None) -> Path:
     """Return the path that DEST, a file, a directory or nothing, means for this image.
 
     Without a file name in it, the name is made from the image's own. Raises RefusedError when the
-    folder does not exist.
+    folder does not exist, or cannot be looked into.
     """
     path = Path(dest or ".")
-    if path.is_dir():
-        path = path / file_name(record)
-    elif dest and dest.endswith("/"):
-        raise RefusedError(f"no such directory: {dest}")
-    if not path.parent.is_dir():
-        raise RefusedError(f"no such directory: {path.parent}")
+    with _file_errors(str(path)):
+        if path.is_dir():
+            path = path / file_name(record)
+        elif dest and dest.endswith(("/", "/.")):
+            raise RefusedError(f"no such directory: {dest}")
+        if not path.parent.is_dir():
+            raise RefusedError(f"no such directory: {path.parent}")
     return path
 
 
 def file_name(record: Image) -> str:
     """Return a name for the image's data that stays in its folder and surprises nobody.
 
-    Path separators, control characters and leading dots and dashes become ``_``; the disk format
-    is the suffix.
+    Path separators, control characters and leading dots, dashes and spaces become ``_``; the disk
+    format is the suffix. No dots or spaces are at the end, where some file systems drop them.
     """
-    name = str(record.get("name") or record["id"])
-    name = re.sub(r"[\x00-\x1f\x7f-\x9f/\\\u200e\u200f\u2028-\u202e\u2066-\u2069]", "_", name)
-    name = re.sub(r"^[.\-~ ]+", lambda found: "_" * len(found.group()), name)
-    disk_format = record.get("disk_format")
-    suffix = f".{disk_format}" if disk_format else ""
-    stem = name.removesuffix(suffix) if suffix else name
-    cut = stem.encode("utf-8", "replace")[: NAME_MAX - len(suffix)].decode("utf-8", "ignore")
-    return (cut.rstrip() or str(record["id"])) + suffix
+    suffix = _UNFIT.sub("_", f".{record.get('disk_format') or ''}")[:SUFFIX_MAX]
+    suffix = _END.sub("", suffix)
+    name = _UNFIT.sub("_", record.get("name") or record["id"])
+    name = re.sub(r"^[.\-~\s]+", lambda found: "_" * len(found.group()), name)
+    if _RESERVED.match(name):
+        name = f"_{name}"
+    stem = name.removesuffix(suffix).encode()[: NAME_MAX - len(suffix.encode())]
+    return _END.sub("", stem.decode("utf-8", "ignore").rstrip() + suffix)
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ def _leaving(part: Part, record: Image, path: Path, options: Options) -> Iterato
             dest = f"./{path}" if str(path).startswith("-") else str(path)
             overwrite = ["--overwrite"] if options.overwrite else []
             words = ["glancectl", "image", "download", str(record["id"]), dest, *overwrite]
-            command = shlex.join(words)
+            command = shell_line(words)
             error.add_note(
                 f"{human_size(part.count())} of {human_size(part.size)} are kept in {part.path}, "
                 f"to be continued with: {command}"
@@ -223,8 +230,9 @@ def _already_there(record: Image, path: Path, overwrite: bool) -> bool:
     same_size = path.is_file() and path.stat().st_size == record.get("size")
     if same_size and expected and file_digest(path, expected[0]) == expected[1]:
         return True
-    if not (path.is_file() or path.is_symlink()):
-        # Renaming over a device or a pipe would destroy it, not write to it.
+    if (path.exists() and not path.is_file()) or path.parent.resolve() == DEVICES:
+        # Renaming over a device or a pipe, or a link to one (/dev/stdout), would destroy it, not
+        # write to it.
         raise RefusedError(f"{path} is no regular file", hint="- writes the data to stdout")
     if overwrite:
         return False

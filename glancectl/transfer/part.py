@@ -24,7 +24,9 @@ CHUNK = 1 << 20  # bytes
 HOLE = 1 << 15  # bytes; a shorter run of zeros is not worth a hole
 WRITE_BACK = 64 << 20  # bytes after which the disk is told to begin
 _NOTE = 4096  # bytes that the note takes, unless it needs more
+_NOTE_MOST = 1 << 20  # bytes; what is behind an image and longer is no note
 _ZEROS = bytes(HOLE)
+_IN_THE_WAY = "remove it, or choose another folder"
 
 Span = tuple[int, int]  # from the first byte up to, not with, the last
 
@@ -133,8 +135,10 @@ class Part:
     def _load(self) -> list[Span]:
         """Return the spans of this very image that are there; none when they may be another's."""
         length = self._file.seek(0, os.SEEK_END) - self.size
+        if not 0 < length <= _NOTE_MOST:
+            return []
         try:
-            note = json.loads(os.pread(self._file.fileno(), max(length, 0), self.size))
+            note = json.loads(os.pread(self._file.fileno(), length, self.size))
             spans = [(int(start), int(end)) for start, end in note.pop("spans")]
         # No note, or none of ours.
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
@@ -175,17 +179,44 @@ def opened(path: Path, record: Image, progress: Progress, *, sparse: bool) -> It
 
 
 def _open(path: Path) -> FileIO:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    """Open the file at ``path``, made now or there already; not one that another user put there.
+
+    Who may write to the folder, as all may to /tmp, could else keep a hand on what becomes the
+    image. The owner of the folder is trusted, as the kernel does (sysctl fs.protected_regular).
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        file = open(os.open(path, flags, 0o666), "r+b", buffering=0)  # noqa: SIM115 - returned
+        while True:
+            with contextlib.suppress(FileExistsError):
+                return FileIO(os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666), "r+")
+            with contextlib.suppress(FileNotFoundError):  # it has just been removed
+                return _trusted(FileIO(os.open(path, flags), "r+"), path)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        message = f"no space left for {path}" if full else f"cannot write {path}"
-        raise RefusedError(message, cause=error.strerror) from None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise RefusedError(f"{path} is no regular file", hint="remove it")
-    return file
+        raise _unusable(path, error) from None
+
+
+def _trusted(file: FileIO, path: Path) -> FileIO:
+    """Return ``file``, or close it and raise RefusedError for what nobody shall write to."""
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        problem = "is no regular file"
+    elif status.st_uid not in (os.geteuid(), path.parent.stat().st_uid):
+        problem = "belongs to another user"
+    else:
+        return file
+    file.close()
+    raise RefusedError(f"{path} {problem}", hint=_IN_THE_WAY)
+
+
+def _unusable(path: Path, error: OSError) -> RefusedError:
+    """Return what it means that ``path`` cannot be opened."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return RefusedError(f"no space left for {path}", cause=error.strerror)
+        case errno.ELOOP | errno.EISDIR | errno.ENXIO:  # a symbolic link, a directory, a socket
+            return RefusedError(f"{path} is no regular file", hint=_IN_THE_WAY)
+        case _:
+            return RefusedError(f"cannot write {path}", cause=error.strerror)
 
 
 def _is_still(file: FileIO, path: Path) -> bool:

@@ -17,7 +17,7 @@ from glancectl.errors import (
     UnavailableError,
     UsageError,
 )
-from glancectl.transfer.source import SCHEME
+from glancectl.redact import redact, redact_urls
 
 CONNECT_TIMEOUT = 10.0  # seconds
 MAX_REDIRECTS = 10
@@ -91,6 +91,7 @@ def get(
             auth = _userinfo(target) or auth
         else:
             given = {}
+            _forget_own_cookies(client)
             auth = _userinfo(target)
             # A password for a host is not for its other ports, nor for the way back to it.
             if auth is None and target.host not in seen:
@@ -141,6 +142,17 @@ def _redirect_target(url: httpx.URL, response: httpx.Response) -> httpx.URL:
 
 
 # Credentials
+
+
+def _forget_own_cookies(client: httpx.Client) -> None:
+    """Drop the cookies that servers have set for themselves alone.
+
+    Cookies know no ports (RFC 6265, 8.5), and may stand for the password that was given. Those of
+    a whole domain are kept: signed cookies for the server that has the file.
+    """
+    for cookie in list(client.cookies.jar):
+        if not cookie.domain_specified:
+            client.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
 
 
 def _userinfo(url: httpx.URL) -> httpx.BasicAuth | None:
@@ -207,7 +219,8 @@ def check(response: httpx.Response, *, going_on: bool) -> None:
 def _status_error(name: str, response: httpx.Response, going_on: bool) -> GlancectlError:
     status = response.status_code
     message = f"{name} does not answer with a file"
-    cause = f"{status} {response.reason_phrase}".strip()
+    # Not the server's own phrase, which may repeat what it was sent.
+    cause = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
     if status != 429 and status < 500:
         return RefusedError(message, cause=cause, status=status)
     error = UnavailableError(message, cause=cause, status=status)
@@ -255,7 +268,8 @@ def _bad_header() -> UsageError:
 
 
 def _request_error(message: str, error: httpx.RequestError) -> UnavailableError:
-    text = re.sub(r"[A-Za-z]+://\S*", lambda match: redact(match[0]), str(error))
+    text = redact_urls(str(error))
+    text = text.partition(": bytearray")[0]  # h11 quotes what came, maybe an echo of the request
     text, redirect, _quoted = text.partition(" in location header")  # a part of the URL
     ours = passing(message, text or type(error).__name__)
     if "CERTIFICATE_VERIFY_FAILED" in text:
@@ -269,19 +283,3 @@ def passing(message: str, cause: str) -> UnavailableError:
     error = UnavailableError(message, cause=cause)
     error.may_pass = True
     return error
-
-
-def redact(url: str) -> str:
-    """Return a URL without user, password, query and fragment, for people to read.
-
-    A ``/`` or ``?`` in a password that is not percent-encoded ends the authority too early. So
-    where an ``@`` comes later, nothing is shown but a plain host name.
-    """
-    scheme, rest = SCHEME.match(url), SCHEME.sub("", url, count=1)
-    if scheme is None:
-        return "…"
-    authority, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    host = authority.rpartition("@")[2]
-    if "@" in rest[len(authority) :]:
-        return f"{scheme[0]}{'…' if ':' in host else host}/…"
-    return f"{scheme[0]}{host}{slash}{path}"

@@ -7,7 +7,6 @@ before anything is sent.
 import contextlib
 import io
 import os
-import re
 import select
 import stat
 import sys
@@ -22,6 +21,7 @@ from glancectl.errors import (
     RefusedError,
     UsageError,
 )
+from glancectl.redact import SCHEME
 
 if TYPE_CHECKING:
     from glancectl.transfer.checksum import Checksum
@@ -30,7 +30,6 @@ CHUNK = 1 << 20  # bytes; httpx sends blocks of 64 KiB a third slower
 HEAD = 1 << 16  # bytes; the last magic number looked for is that of ISO 9660, at 32769
 TAIL = 512  # bytes
 
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST_POLL = float(2**31 - 1)  # milliseconds, poll(2) takes an int
 
 Tell = Callable[[str, int, int], None]
@@ -80,6 +79,7 @@ class Source:
         self._confirm = confirm
         self._close = close
         self._begun = False
+        self._most: int | None = None  # bytes
 
     def __enter__(self) -> Self:
         return self
@@ -96,18 +96,27 @@ class Source:
         """Let go of the file or the connection; stdin stays open."""
         self._close()
 
+    def limit(self, most: int) -> None:
+        """Refuse more than ``most`` bytes: now when it is known, else once ``chunks`` meets them.
+
+        Raises RefusedError.
+        """
+        self._most = most
+        self._require_room(max(self.size or 0, len(self.head)))
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the whole payload from its first byte, in blocks of 1 MiB and a last shorter one.
 
         Raises IntegrityError when there are more or fewer bytes than ``size`` and, after the last
-        block, when the file was written to meanwhile; RefusedError when a file cannot be read on,
-        UnavailableError when a connection breaks.
+        block, when the file was written to meanwhile; RefusedError when a file cannot be read on
+        or has more than its limit, UnavailableError when a connection breaks.
         """
         ahead = self._from_start()
         sent = 0
         while block := fill(self._read, self._room(sent), ahead):
             ahead = b""
             sent += len(block)
+            self._require_room(sent)
             # Before the last block is handed on: a server that has got ``size`` bytes is content.
             if sent == self.size and self._read(1):
                 raise _miscounted(self.name, self.size, sent + 1, self.is_local)
@@ -126,6 +135,16 @@ class Source:
             raise RuntimeError(f"{self.name} can be read only once")
         self._rewind()
         return b""
+
+    def _require_room(self, count: int) -> None:
+        """Raise RefusedError when ``count`` bytes are more than there may be."""
+        if self._most is not None and count > self._most:
+            known = f"it has {self.size}" if self.size is not None else f"{count} have come so far"
+            raise RefusedError(
+                f"{self.name} has more than the {self._most} bytes that --max-size allows",
+                cause=known,
+                hint="a larger --max-size, if it is the right source",
+            )
 
     def _room(self, sent: int) -> int:
         return CHUNK if self.size is None else min(CHUNK, self.size - sent)

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from glancectl import body, retry
 from glancectl.errors import IntegrityError, RefusedError, UnavailableError, UsageError
+from glancectl.redact import redact
 from glancectl.terminal import human_size
 from glancectl.transfer import request, sniff
 from glancectl.transfer.source import HEAD, Source, Tell, fill
@@ -36,7 +37,7 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float, retries: int)
     Raises UsageError for what is no URL, RefusedError for an answer that is no file, IntegrityError
     for a web page, UnavailableError for a server that cannot be reached.
     """
-    parsed, name = request.parse(url), request.redact(url)
+    parsed, name = request.parse(url), redact(url)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(request.open_client(timeout))
         file = _File(partial(request.get, client, parsed, headers), name, retries)
