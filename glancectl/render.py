@@ -5,20 +5,22 @@ a program is the data as it is.
 """
 
 import difflib
+import functools
 import io
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from glancectl.errors import GlancectlError, PartialError, UsageError
-from glancectl.terminal import human_size, printable
+from glancectl.redact import redact_urls
+from glancectl.terminal import UNSAFE, can_redraw, human_size, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,14 +40,20 @@ EPOCHS = ("last_accessed", "last_modified")  # the image cache tells seconds sin
 FOLDABLE = ("name", "tags", "description")  # an id in pieces could not be copied
 NARROWEST = 12  # columns that a folded cell keeps
 ID_WIDTH = 36  # what is longer may fold, but for ids
+LONGEST_ID = 128  # beside a longer one, what folds would fill the memory with spaces
 ANY_WIDTH = 10_000  # off a terminal nothing needs to fit
 STATUS_STYLES = {
-    **dict.fromkeys(("active", "accepted", "success"), "green"),
-    **dict.fromkeys(("queued", "saving", "uploading", "importing", "pending"), "yellow"),
+    **dict.fromkeys(("active", "accepted", "success", "cached"), "green"),
+    **dict.fromkeys(("queued", "saving", "uploading", "importing"), "yellow"),
+    **dict.fromkeys(("pending", "processing"), "yellow"),
     **dict.fromkeys(("deactivated", "killed", "rejected", "failure"), "red"),
     **dict.fromkeys(("deleted", "pending_delete"), "dim"),
 }
+STATUSES = ("status", "state")  # columns; the second is the image cache's
+SIGNS = {"listed": "=", "added": "+", "changed": "~", "removed": "-"}  # of events in tsv
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
+# What JSON text shall not have as it is; its own line ends are of the indentation.
+_JSON_UNSAFE = re.compile(rf"(?!\n)(?:{UNSAFE.pattern}|[\ud800-\udfff])")
 _TSV_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -65,14 +73,19 @@ class Format(StrEnum):
 class View:
     """How the user wants a result printed.
 
-    format: None is a table on a terminal, else tsv. columns: none are the verb's own (a list) or
-    all (a single resource). quiet: the key only. color: auto, always or never.
+    format: None is the terminal format on a terminal, else tsv. columns: none are the verb's own
+    (a list) or all (a single resource). quiet: the key only. color: auto, always or never.
+    table_columns: what tables show when columns are none. pager: the command that shows tables
+    which are longer than the screen, empty for none.
     """
 
     format: Format | None
     columns: Sequence[str]
     quiet: bool
     color: str
+    terminal_format: Format = Format.TABLE
+    table_columns: Sequence[str] = ()
+    pager: str = ""
 
 
 def records(items: Iterable[Item], view: View, *, columns: Sequence[str], key: str = "id") -> None:
@@ -95,10 +108,10 @@ def _print_list(items: Iterator[Item], view: View, shown: Sequence[str]) -> None
     """Print ``items`` with the columns ``shown``; JSON and YAML leave out none unless told to."""
     match _format(view):
         case Format.TABLE:
-            _print_table(list(items), shown, view)
+            _print_table(list(items), view.columns or view.table_columns or shown, view)
         case Format.TSV:
             for item in items:
-                _out("\t".join(_tsv(_listed(item, name)) for name in shown) + "\n")
+                _out(_row(item, shown) + "\n")
         case Format.VALUE:
             for item in items:
                 _out(_line(" ".join(_plain(_listed(item, name)) for name in shown)))
@@ -137,7 +150,8 @@ def _print_one(item: Item, view: View) -> None:
     fields = whole if view.columns else _important_first(whole)
     match _format(view):
         case Format.TABLE:
-            _print_fields(fields, view)
+            only = () if view.columns else view.table_columns
+            _print_fields(_chosen(fields, only), view)
         case Format.TSV:
             _out("".join(f"{_tsv(name)}\t{_tsv(value)}\n" for name, value in fields.items()))
         case Format.VALUE:
@@ -166,9 +180,76 @@ def results(
         record(items[0], view, key=key)
 
 
+def require_watchable(view: View) -> None:
+    """Raise UsageError when a list that is watched cannot be printed so."""
+    if view.quiet:
+        raise UsageError("--watch prints more than ids", hint="-c id")
+    if not has_screen(view) and _event_format(view) not in (Format.TSV, Format.JSONL):
+        raise UsageError(
+            f"--watch cannot print {_event_format(view)} here",
+            hint="-f tsv or -f jsonl; a table on a terminal",
+        )
+
+
+def has_screen(view: View) -> bool:
+    """Tell whether a list that is watched is a table which is drawn over and over."""
+    return _format(view) is Format.TABLE and can_redraw(sys.stdout)
+
+
+def screen(
+    looks: Iterable[tuple[Sequence[Item], GlancectlError | None]],
+    view: View,
+    *,
+    columns: Sequence[str],
+    noun: str,
+) -> None:
+    """Show a list on the whole screen, drawn anew at each of ``looks``.
+
+    looks: what the list held when it was last read, and why it cannot be read now, if so.
+    noun: what it lists, one of them.
+    """
+    from glancectl.screen import Screen
+
+    shown = view.columns or view.table_columns or columns
+    read = ""
+    with Screen() as drawn:
+        for items, trouble in looks:
+            if trouble is None:
+                read = datetime.now(UTC).strftime("%H:%M:%SZ")
+            state = f"at {read}" + (f"; since then: {in_words(trouble)}" if trouble else "")
+            count = f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
+            drawn.show(functools.partial(_screenful, items, shown, view, count, state))
+
+
+def events(found: Iterable[tuple[str, Item]], view: View, *, columns: Sequence[str]) -> None:
+    """Print what happens to the items of a list: one line each, at once.
+
+    In tsv a row as in the list, behind a sign; in jsonl an object of ``event`` and ``record``.
+    """
+    for event, item in found:
+        line = face(item, view, columns=columns)
+        if _event_format(view) is Format.JSONL:
+            _out(f'{{"event":"{event}","record":{line}}}\n')
+        else:
+            _out(f"{SIGNS[event]}\t{line}\n")
+        sys.stdout.flush()
+
+
+def face(item: Item, view: View, *, columns: Sequence[str]) -> str:
+    """Return an item as ``events`` prints it: what is not in there is nothing to tell of."""
+    if _event_format(view) is Format.JSONL:
+        return _json(_chosen(item, view.columns))
+    return _row(item, view.columns or columns)
+
+
+def in_words(err: GlancectlError) -> str:
+    """Return an error as one sentence with its cause, for where it ends nothing."""
+    return f"{err.sentence()} ({' '.join(err.cause.split())})" if err.cause else err.sentence()
+
+
 def note(text: str) -> None:
     """Tell ``text`` on stderr, as one line."""
-    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.write(printable(redact_urls(text)) + "\n")
 
 
 def warning(text: str) -> None:
@@ -183,7 +264,9 @@ def error(err: GlancectlError, *, as_json: bool) -> None:
     """
     cause = " ".join(err.cause.split()) if err.cause else None  # one line, whatever came
     if as_json and not isinstance(err, UsageError):
-        sys.stderr.write(json.dumps({"error": {**err.as_dict(), "cause": cause}}) + "\n")
+        fields = {**err.as_dict(), "cause": cause}
+        told = {k: redact_urls(v) if isinstance(v, str) else v for k, v in fields.items()}
+        sys.stderr.write(json.dumps({"error": told}) + "\n")
         return
     note(f"glancectl: error: {err.sentence()}")
     if isinstance(err, PartialError):
@@ -195,7 +278,13 @@ def error(err: GlancectlError, *, as_json: bool) -> None:
 
 
 def _format(view: View) -> Format:
-    return view.format or (Format.TABLE if sys.stdout.isatty() else Format.TSV)
+    return view.format or (view.terminal_format if sys.stdout.isatty() else Format.TSV)
+
+
+def _event_format(view: View) -> Format:
+    """Return the format of what is told line by line, which a terminal without a screen needs."""
+    is_table = view.format is None and _format(view) is Format.TABLE
+    return Format.TSV if is_table else _format(view)
 
 
 def _out(text: str) -> None:
@@ -281,6 +370,10 @@ def _tsv(value: object) -> str:
     return _for_terminal(_plain(value).translate(_TSV_ESCAPES))
 
 
+def _row(item: Item, shown: Sequence[str]) -> str:
+    return "\t".join(_tsv(_listed(item, name)) for name in shown)
+
+
 def _csv_row(cells: Sequence[str]) -> str:
     import csv
 
@@ -294,11 +387,7 @@ def _json(value: object, indent: int | None = None) -> str:
     r"""Return JSON in UTF-8, but for what is unsafe on a terminal, which becomes ``\uXXXX``."""
     separators = (",", ": ") if indent else (",", ":")
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False, default=str)
-    flat = text.replace("\n", "")  # those left are of the indentation
-    if printable(flat) == flat:
-        return text
-    # All that printable objects to has four digits, and in JSON it stands inside of a string.
-    return "".join(c if c == "\n" or printable(c) == c else f"\\u{ord(c):04x}" for c in text)
+    return _JSON_UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def _yaml(value: object) -> str:
@@ -342,22 +431,47 @@ def _text(text: str, style: str) -> "Text":
 
 
 def _value(column: str, value: object) -> "Text":
-    style = STATUS_STYLES.get(str(value), "") if column == "status" else ""
+    style = STATUS_STYLES.get(str(value), "") if column in STATUSES else ""
     return _text(_cell(column, value), style)
+
+
+def _field(name: str, value: object) -> "Text":
+    """Return a value as a single resource shows it: what is in a mapping, each on its own line."""
+    from rich.text import Text
+
+    if not isinstance(value, Mapping) or not value:
+        return _value(name, value)
+    lines = [_text(f"{key} {_cell(str(key), item)}", "") for key, item in value.items()]
+    return Text("\n", overflow="fold").join(lines)
 
 
 def _print_table(items: Sequence[Item], shown: Sequence[str], view: View) -> None:
     """Print a list for people; an empty one is nothing at all."""
+    if items:
+        _print_rich(functools.partial(_list_table, items, shown), view)
+
+
+def _list_table(items: Sequence[Item], shown: Sequence[str], width: int) -> "Table":
+    """Return a list as a row an item; on a terminal that is too narrow, as a block an item."""
+    heads = [_text(name, "bold") for name in shown]
+    rows = [[_value(name.casefold(), _listed(item, name)) for name in shown] for item in items]
+    table = _row_table(shown, heads, rows)
+    if _least(table) <= width or not sys.stdout.isatty():
+        return table
+    gap = (_text("", ""), _text("", ""))
+    blocks = [pair for row in rows for pair in (gap, *zip(heads, row, strict=True))]
+    return _grid(blocks[1:])
+
+
+def _row_table(
+    shown: Sequence[str], heads: "Sequence[Text]", rows: "Sequence[Sequence[Text]]"
+) -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    if not items:
-        return
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.header_style = ""
-    rows = [[_value(name.casefold(), _listed(item, name)) for name in shown] for item in items]
-    for index, name in enumerate(shown):
-        head = _text(name, "bold")
+    for index, (name, head) in enumerate(zip(shown, heads, strict=True)):
         width = max(text.cell_len for text in (head, *(row[index] for row in rows)))
         folds = _may_fold(name.casefold(), width)
         table.add_column(
@@ -368,46 +482,103 @@ def _print_table(items: Sequence[Item], shown: Sequence[str], view: View) -> Non
         )
     for row in rows:
         table.add_row(*row)
-    _print_rich(table, view)
+    return table
 
 
 def _may_fold(column: str, width: int) -> bool:
     is_id = column in ("id", "owner") or column.endswith("_id")
-    return not is_id and (column in FOLDABLE or width > ID_WIDTH)
+    if is_id:
+        return width > LONGEST_ID
+    return column in FOLDABLE or width > ID_WIDTH
 
 
 def _print_fields(fields: Item, view: View) -> None:
+    rows = [(_text(name, "bold"), _field(name, value)) for name, value in fields.items()]
+    _print_rich(lambda _width: _grid(rows), view)
+
+
+def _grid(rows: "Sequence[tuple[Text, Text]]") -> "Table":
+    """Return names and their values, one below the other."""
     from rich.table import Table
 
-    rows = [(_text(name, "bold"), _value(name, value)) for name, value in fields.items()]
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, min_width=max((name.cell_len for name, _ in rows), default=0))
     table.add_column(min_width=min(ID_WIDTH, max((v.cell_len for _, v in rows), default=0)))
     for row in rows:
         table.add_row(*row)
-    _print_rich(table, view)
+    return table
 
 
-def _print_rich(table: "Table", view: View) -> None:
-    """Print a table as wide as the terminal, or wider when its ids do not fit."""
+def _print_rich(made: "Callable[[int], Table]", view: View) -> None:
+    """Print the table ``made`` for the width of the terminal, or that of its ids if it is more.
+
+    One that is longer than the screen goes to the pager, if there is one.
+    """
+    size = shutil.get_terminal_size((ANY_WIDTH, 24))
+    lines = _drawn(made(size.columns), view, size.columns)
+    text = "".join(f"{line}\n" for line in lines)
+    if len(lines) < size.lines:
+        _out(text)
+    else:
+        _show_long(text, view.pager)
+
+
+def _drawn(table: "Table", view: View, width: int) -> list[str]:
+    """Return the lines of a table, which are longer than ``width`` where its ids do not fit."""
     from rich.console import Console
 
-    size = shutil.get_terminal_size((ANY_WIDTH, 24))
-    # Narrower than that, Rich would leave out whole columns.
-    least = sum((column.min_width or 0) + 2 for column in table.columns) - 2
     console = Console(
         file=sys.stdout,
         color_system="standard" if _colored(view.color) else None,
         no_color=False,
-        width=max(size.columns, least),
-        height=size.lines,
+        width=max(width, _least(table)),
+        height=1,  # only that it does not ask the terminal
         markup=False,
         emoji=False,
         highlight=False,
     )
     with console.capture() as drawn:  # Rich fills lines up with spaces
         console.print(table, crop=False)
-    _out("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+    return [line.rstrip() for line in drawn.get().splitlines()]
+
+
+def _least(table: "Table") -> int:
+    """Return the columns that a table needs; with fewer Rich would leave out some of its own."""
+    return sum((column.min_width or 0) + 2 for column in table.columns) - 2
+
+
+def _show_long(text: str, command: str) -> None:
+    """Show ``text`` in the pager, or just print it when there is none."""
+    from glancectl import pager
+
+    if not pager.is_wanted(command):
+        _out(text)
+        return
+    try:
+        pager.show(text, command)
+    except (OSError, ValueError) as error:
+        _out(text)
+        sys.stdout.flush()
+        if command != pager.DEFAULT:  # not everyone has less
+            reason = getattr(error, "strerror", None) or str(error)
+            warning(f"the pager {command!r} cannot be started: {reason}")
+
+
+def _screenful(
+    items: Sequence[Item],
+    shown: Sequence[str],
+    view: View,
+    count: str,
+    state: str,
+    width: int,
+    height: int,
+) -> list[str]:
+    """Return the lines of a screen: as much of a list as there is room for, and what it is."""
+    room = max(height - 2, 0)
+    lines = _drawn(_list_table(items[:room], shown, width), view, width) if items else []
+    if len(lines) > room or len(items) > room:
+        count += ", not all shown,"
+    return [*lines[:room], "", printable(f"{count} {state}")][-height:]
 
 
 def _colored(color: str) -> bool:

@@ -1,5 +1,6 @@
 """What users type becomes what the API wants: IMAGE -> record or id, PROJECT -> id."""
 
+import difflib
 import time
 import uuid
 from collections.abc import Callable
@@ -8,12 +9,22 @@ from typing import TypeVar
 
 from glancectl import auth, parallel
 from glancectl.api import Glance, Image
-from glancectl.errors import NotFoundError, RefusedError, UsageError
+from glancectl.errors import GlancectlError, NotFoundError, RefusedError, UsageError
 from glancectl.terminal import human_size
 
 T = TypeVar("T")
 
 FRESH = 1.0  # seconds that a record counts as just read
+NAMES = 1000  # images among whose names the nearest to an unknown one is looked for
+
+
+class NoSuchNameError(NotFoundError):
+    """No image has the name ``name``."""
+
+    def __init__(self, name: str) -> None:
+        hint = "glancectl image list shows what there is"
+        super().__init__(f"no image is named {name!r}", hint=hint)
+        self.name = name
 
 
 def image(glance: Glance, ref: str) -> Image:
@@ -125,9 +136,7 @@ def by_name(glance: Glance, name: str) -> Image:
         case [only]:
             return only
         case []:
-            raise NotFoundError(
-                f"no image is named {name!r}", hint="glancectl image list shows what there is"
-            )
+            raise NoSuchNameError(name)
         case _:
             candidates = "; ".join(map(_describe, found))
             raise RefusedError(
@@ -135,6 +144,23 @@ def by_name(glance: Glance, name: str) -> Image:
                 cause=candidates,
                 hint="use the id of the one you mean",
             )
+
+
+def suggest(glance: Glance, error: NotFoundError) -> None:
+    """Let the hint of an error about an unknown name say which name is nearest, if one is near.
+
+    That takes one request; when it fails, the error stays as it is.
+    """
+    if not isinstance(error, NoSuchNameError):
+        return
+    try:
+        names = {str(found.get("name")) for found in glance.list_images(limit=NAMES)}
+    except GlancectlError:
+        return
+    folded = {name.casefold(): name for name in sorted(names)}
+    near = difflib.get_close_matches(error.name.casefold(), folded, n=1)
+    if near:
+        error.hint = f"did you mean {folded[near[0]]!r}?"
 
 
 def _named(glance: Glance, name: str, hidden: bool) -> list[Image]:

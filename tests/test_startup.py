@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Project, run
+from conftest import Project, run, wait_for
 
 from glancectl.cli import MORE_OF
 
@@ -14,13 +14,21 @@ HTTP = {"httpx", "httpcore", "h11", "anyio", "idna", "certifi"}
 # httpx imports the program that it is itself, if that can be: when Click happens to be installed.
 OF_CLICK = {"click", "rich", "pygments"}
 ROOT = {"glancectl", "glancectl.cli", "glancectl.errors"}
+HELP = ROOT | {"glancectl.cli.helptext"}
 IMAGE = ROOT | {f"glancectl.cli.{name}" for name in ("image", "options", "payload")}
 MORE = {f"glancectl.cli.{name}" for name in MORE_OF["image"]}
 WARM = IMAGE | {
     f"glancectl.{name}"
     for name in (
-        *("answer", "api", "auth", "clouds", "query", "render", "rest", "retry", "terminal"),
-        "tokens",
+        *("answer", "api", "auth", "clouds", "config", "query", "render", "rest", "retry"),
+        *("redact", "terminal", "tokens"),
+    )
+}
+SUGGEST = ROOT | {
+    f"glancectl.{name}"
+    for name in (
+        *("cli._suggest", "flows", "flows.suggestions"),
+        *("auth", "clouds", "config", "retry", "terminal", "tokens"),
     )
 }
 # What talks to a network, a name server included, ends the process.
@@ -55,25 +63,22 @@ def imported(*argv: str, offline: bool = True) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize(
     ("argv", "ours"),
     [
-        ("", ROOT),
-        ("--help", ROOT),
+        ("", HELP),
+        ("--help", HELP),
         ("--version", ROOT),
-        ("image --help", IMAGE | MORE),
-        ("image list --help", IMAGE),
-        ("task list --help", ROOT | {"glancectl.cli.task", "glancectl.cli.options"}),
+        ("image --help", HELP | IMAGE | MORE),
+        ("image list --help", HELP | IMAGE),
+        ("task list --help", HELP | {"glancectl.cli.task", "glancectl.cli.options"}),
     ],
 )
 def test_help_imports_typer_and_the_standard_library_only(argv: str, ours: set[str]) -> None:
     assert imported(*argv.split()) == (ours, TYPER)
 
 
-def test_completion_imports_typer_and_the_standard_library_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("_GLANCECTL_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "glancectl image li")
-    monkeypatch.setenv("COMP_CWORD", "2")
-    assert imported() == (IMAGE | MORE, TYPER)
+def test_a_kept_suggestion_imports_nothing_that_speaks_http(project: Project) -> None:
+    run("image", "create", "x")  # logs in and keeps the token
+    wait_for(lambda: run("_suggest", "image").out == "x\tqueued\n")
+    assert imported("_suggest", "image") == (SUGGEST, TYPER)
 
 
 def test_a_warm_command_imports_nothing_that_logs_in(project: Project) -> None:

@@ -7,11 +7,11 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 import typer.core
@@ -23,6 +23,7 @@ from glancectl.errors import (
     Exit,
     GlancectlError,
     Interrupted,
+    NotFoundError,
     RefusedError,
     UsageError,
     sentence,
@@ -30,9 +31,17 @@ from glancectl.errors import (
 
 if TYPE_CHECKING:
     from glancectl.api import Glance
+    from glancectl.config import Config
     from glancectl.transfer.progress import Progress
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk that stdout goes to
+F = TypeVar("F", bound=Callable[..., Any])
+
+# The disk that stdout goes to is full, or stdout was closed before we began.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EBADF)
+# With one of them the environment says how to log in, not the config file.
+LOGIN_VARIABLES = ("OS_AUTH_URL", "OS_AUTH_TYPE", "OS_TOKEN")
+
+PAGER = "GLANCECTL_PAGER"  # wins over the config file, which wins over PAGER
 
 # What there is, and what for. The commands of each are in the module of that name, which is
 # imported when one is called.
@@ -46,57 +55,114 @@ NOUNS = {
     "info": "Show versions, import methods, stores, formats, usage.",
     "auth": "See who you are, get a token, log out.",
     "sandbox": "Run a real Keystone and Glance on this machine, to try things and for CI.",
+    "completion": "Print the script that completes glancectl's words in bash, zsh or fish.",
 }
+SUGGEST = "_suggest"  # what those scripts call for words that only the cloud knows; in no help
 MORE_OF = {"image": ("image_data", "image_import", "image_update", "locations")}
-
-# What other clients and habits call our verbs; of several the first that the group has.
-SYNONYMS = {
-    "save": ("download",),
-    "get": ("show",),
-    "set": ("update",),
-    "unset": ("update --remove-property",),
-    "reactivate": ("activate",),
-    "rm": ("delete", "remove"),
-    "remove": ("delete",),
-    "delete": ("remove",),
-    "ls": ("list",),
-    "new": ("create", "add"),
-    "create": ("add",),
-    "put": ("upload",),
-    "stores": ("store list",),
-    "usage": ("info",),
-    "explain": ("info",),
-}
 
 
 @dataclass
 class State:
-    """What the global options say, for the commands and for the boundary.
+    """What the global options and the config file say, for the commands and for the boundary.
 
-    json_errors: whether the command's ``--format`` asks for errors as JSON.
+    options: the global options. given: the flag or variable of each that somebody set.
+    table_columns: what the config file has for the tables of this command. json_errors: whether
+    the command's ``--format`` asks for errors as JSON.
     """
 
-    settings: dict[str, Any] = field(default_factory=dict)  # the fields of clouds.Settings
-    progress: str = "auto"
-    color: str = "auto"
+    options: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
+    table_columns: Sequence[str] = ()
     verbose: bool = False
     debug: bool = False
     json_errors: bool = False
+
+    @functools.cached_property
+    def config(self) -> "Config":
+        """The config file, read when a command asks: help comes whatever is in it."""
+        from glancectl import config
+
+        return config.read()
+
+    @property
+    def cloud(self) -> str | None:
+        """The cloud in use; none when variables say how to log in."""
+        if "cloud" in self.given or any(map(os.environ.get, LOGIN_VARIABLES)):
+            return self.options.get("cloud")
+        found = self.config.find("cloud")
+        return found.value if found else None
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """Return an option: as given, else as the config file has it, else its default."""
+        found = None if name in self.given else self.config.find(name, self.cloud)
+        return found.value if found else self.options.get(name, default)
+
+    def origin(self, name: str) -> str:
+        """Return where a setting comes from: a flag, a variable, the config file or ``default``."""
+        if name in self.given:
+            return self.given[name]
+        found = self.config.find(name, self.cloud)
+        if found:
+            return found.where
+        return "PAGER" if name == "pager" and "PAGER" in os.environ else "default"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields of clouds.Settings."""
+        names = ("region", "interface", "endpoint", "cacert", "insecure", "use_token_cache")
+        return {
+            **{name: self.options[name] for name in names},
+            "cloud": self.cloud,
+            "timeout": self.option("timeout"),
+            "retries": self.option("retries"),
+        }
+
+    @property
+    def progress(self) -> str:
+        """The value of ``--progress``."""
+        return str(self.option("progress"))
+
+    @property
+    def color(self) -> str:
+        """The value of ``--color``."""
+        return str(self.option("color"))
+
+    @property
+    def pager(self) -> str:
+        """The command that shows long tables, empty for none."""
+        return "" if self.options["no_pager"] else str(self.option("pager"))
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose help is one screen."""
+
+    # ctx: a Context of the Click inside Typer, whose name is private, as that of formatter is.
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help to ``formatter``."""
+        from glancectl.cli import helptext
+
+        helptext.write(self, ctx, formatter)
 
 
 class Group(typer.core.TyperGroup):
     """A group that shows its help when no verb is given, and knows other clients' verbs."""
 
-    # ctx: a Context of the Click inside Typer, whose name is private.
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help to ``formatter``."""
+        from glancectl.cli import helptext
+
+        helptext.write(self, ctx, formatter)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take no arguments at all as a question for help."""
         return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command; an unknown one that another client has is answered with ours."""
-        for ours in SYNONYMS.get(args[0], ()) if args[0] not in self.commands else ():
-            if ours.split()[0] in self.commands:
-                raise UsageError(f"no such command {args[0]!r}: did you mean {ours!r}?")
+        if not (args[0] in self.commands or args[0].startswith("-") or ctx.resilient_parsing):
+            from glancectl.cli import synonyms
+
+            raise synonyms.unknown_command(ctx, args, self.commands)
         return super().resolve_command(ctx, args)
 
 
@@ -115,16 +181,25 @@ class Root(Group):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the noun, with the one verb that is called or, if there is no such, with all."""
         noun, *rest = args
-        if noun in NOUNS:
+        if noun in NOUNS or noun == SUGGEST:
             return noun, tree(noun, *rest[:1]), rest
         return super().resolve_command(ctx, args)
 
 
-def new_app(help_text: str, cls: type[Group] = Group) -> typer.Typer:
+class App(typer.Typer):
+    """A Typer app whose commands are of our own class."""
+
+    def command(self, *args: Any, **settings: Any) -> Callable[[F], F]:
+        """Return the decorator that makes a function a command."""
+        return super().command(*args, cls=Command, **settings)
+
+
+def new_app(help_text: str, cls: type[Group] = Group) -> App:
     """Return a Typer app with this tool's settings: plain help (fast), our own error boundary."""
-    return typer.Typer(
+    return App(
         cls=cls,
         help=help_text,
+        add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -140,36 +215,52 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _timeout(text: str | float) -> float:
+    """Return the seconds of ``--timeout``: no more than a socket can wait."""
+    if isinstance(text, float):  # the default, for which nothing more is imported
+        return text
+    from glancectl.cli.options import LONGEST_REQUEST, seconds
+
+    return seconds(0.1, LONGEST_REQUEST)(text)
+
+
 @app.callback()
 def root(
     ctx: typer.Context,
     cloud: Annotated[
-        str | None, typer.Option(envvar="OS_CLOUD", help="Entry of clouds.yaml to use.")
+        str | None,
+        typer.Option(envvar="OS_CLOUD", metavar="<name>", help="Entry of clouds.yaml to use."),
     ] = None,
     region: Annotated[
-        str | None, typer.Option(envvar="OS_REGION_NAME", help="Region of the catalogue.")
+        str | None,
+        typer.Option(envvar="OS_REGION_NAME", metavar="<name>", help="Region of the catalogue."),
     ] = None,
     interface: Annotated[
         str | None,
-        typer.Option(envvar="OS_INTERFACE", help="public, internal or admin endpoint."),
+        typer.Option(
+            envvar="OS_INTERFACE", metavar="<kind>", help="public, internal or admin endpoint."
+        ),
     ] = None,
     endpoint: Annotated[
         str | None,
         typer.Option(
             envvar="OS_ENDPOINT_OVERRIDE",
-            metavar="URL",
-            help="Image endpoint instead of the catalogue's; with OS_TOKEN no Keystone is needed.",
+            metavar="<url>",
+            help="Image endpoint, not the catalogue's.",
         ),
     ] = None,
     cacert: Annotated[
         str | None,
-        typer.Option(envvar="OS_CACERT", metavar="FILE", help="CA that signed the certificates."),
+        typer.Option(envvar="OS_CACERT", metavar="<file>", help="CA that signed the certificates."),
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Verify no certificate.")] = False,
     timeout: Annotated[
         float,
         typer.Option(
-            envvar="GLANCECTL_TIMEOUT", metavar="SECONDS", min=0.1, help="Limit of one request."
+            envvar="GLANCECTL_TIMEOUT",
+            metavar="<seconds>",
+            parser=_timeout,
+            help="Limit of one request.",
         ),
     ] = 60.0,
     retries: Annotated[
@@ -178,11 +269,18 @@ def root(
     ] = 4,
     progress: Annotated[
         Literal["auto", "bar", "plain", "json", "none"],
-        typer.Option(envvar="GLANCECTL_PROGRESS", help="How transfers show where they are."),
+        typer.Option(
+            envvar="GLANCECTL_PROGRESS", metavar="<how>", help="auto, bar, plain, json or none."
+        ),
     ] = "auto",
     color: Annotated[
-        Literal["auto", "always", "never"], typer.Option(help="Colours in tables.")
+        Literal["auto", "always", "never"],
+        typer.Option(metavar="<when>", help="Colours in tables: auto, always or never."),
     ] = "auto",
+    no_pager: Annotated[
+        bool,
+        typer.Option("--no-pager", help="No pager for long tables, as with GLANCECTL_PAGER=cat."),
+    ] = False,
     no_token_cache: Annotated[
         bool,
         typer.Option(
@@ -205,9 +303,9 @@ def root(
 ) -> None:
     """Keep the global options for ``connect`` and the boundary."""
     state: State = ctx.obj
-    state.progress, state.color = progress, color
     state.verbose, state.debug = verbose or debug, debug
-    state.settings = {
+    state.given = _given(ctx)
+    state.options = {
         "cloud": cloud,
         "region": region,
         "interface": interface,
@@ -216,16 +314,51 @@ def root(
         "insecure": insecure,
         "timeout": timeout,
         "retries": retries,
+        "progress": progress,
+        "color": color,
+        "no_pager": no_pager,
+        "pager": os.environ.get(PAGER, os.environ.get("PAGER", "less")),
         "use_token_cache": not no_token_cache,
     }
     if state.verbose:
         _log_to_stderr(ctx, debug)
 
 
+def _given(ctx: typer.Context) -> dict[str, str]:
+    """Return the flag or the variable that set a global option, for each that one did."""
+    found = {}
+    if variable := _color_variable():
+        found["color"] = variable
+    if PAGER in os.environ:
+        found["pager"] = PAGER
+    for param in ctx.command.params:
+        origin = ctx.get_parameter_source(param.name or "")
+        if origin is not None and origin.name == "COMMANDLINE":
+            found[str(param.name)] = param.opts[0]
+        elif origin is not None and origin.name == "ENVIRONMENT":
+            found[str(param.name)] = str(getattr(param, "envvar", ""))
+    return found
+
+
+def _color_variable() -> str | None:
+    """Return the variable that decides about colours when no flag does."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        if os.environ.get(name):
+            return name
+    return "TERM" if os.environ.get("TERM") == "dumb" else None
+
+
 def _log_to_stderr(ctx: typer.Context, debug: bool) -> None:
     import logging
 
+    from glancectl.terminal import printable
+
+    class Printable(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return printable(super().format(record))
+
     handler = logging.StreamHandler()
+    handler.setFormatter(Printable())
     log = logging.getLogger("glancectl")
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.addHandler(handler)
@@ -239,9 +372,24 @@ def connect(ctx: typer.Context) -> "Glance":
     from glancectl.clouds import Settings
     from glancectl.rest import Rest
 
-    glance = Glance(Rest(Login(Settings(**ctx.obj.settings))))
-    ctx.call_on_close(glance.close)
-    return glance
+    return ctx.with_resource(_closing(Glance(Rest(Login(Settings(**ctx.obj.settings))))))
+
+
+@contextmanager
+def _closing(glance: "Glance") -> "Iterator[Glance]":
+    """Close ``glance`` at the end; a name that no image has is answered with the nearest one.
+
+    Here, so that a request more is made only when the whole command ends with that error.
+    """
+    try:
+        yield glance
+    except NotFoundError as error:
+        from glancectl import resolve
+
+        resolve.suggest(glance, error)
+        raise
+    finally:
+        glance.close()
 
 
 def progress_for(ctx: typer.Context, target: str, total: int | None, quiet: bool) -> "Progress":
@@ -249,11 +397,13 @@ def progress_for(ctx: typer.Context, target: str, total: int | None, quiet: bool
     from glancectl.transfer.display import Mode
     from glancectl.transfer.progress import Progress
 
-    mode = Mode(ctx.obj.progress)
-    if mode == Mode.AUTO and quiet:
-        mode = Mode.NONE
-    elif mode == Mode.AUTO and ctx.obj.verbose:
-        mode = Mode.PLAIN  # a bar would be torn by the lines of the log
+    state: State = ctx.obj
+    mode = Mode(state.progress)
+    if mode == Mode.AUTO or "progress" not in state.given:
+        if quiet:
+            mode = Mode.NONE
+        elif state.verbose and mode in (Mode.AUTO, Mode.BAR):
+            mode = Mode.PLAIN  # a bar would be torn by the lines of the log
     return Progress(target, total, mode)
 
 
@@ -264,8 +414,6 @@ def main(argv: Sequence[str]) -> int:
     through, with its traceback.
     """
     command = _root()
-    if "_GLANCECTL_COMPLETE" in os.environ:
-        command.main(list(argv), prog_name="glancectl")
     state = State()
     try:
         with _signals(), command.make_context("glancectl", list(argv), obj=state) as ctx:
@@ -277,7 +425,7 @@ def main(argv: Sequence[str]) -> int:
         return _fail(_usage_error(error), state)
     except GlancectlError as error:
         if state.debug:
-            sys.excepthook(type(error), error, error.__traceback__)
+            _show_traceback(error)
         return _fail(error, state)
     except Interrupted as error:
         return _interrupted(error)
@@ -285,7 +433,7 @@ def main(argv: Sequence[str]) -> int:
         _abandon_stdout()
         return Exit.READER_GONE
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in UNWRITABLE:
             raise
         _abandon_stdout()
         return _fail(RefusedError("the output cannot be written", cause=error.strerror), state)
@@ -333,6 +481,15 @@ def _fail(error: GlancectlError, state: State) -> int:
     return error.exit
 
 
+def _show_traceback(error: GlancectlError) -> None:
+    import traceback
+
+    from glancectl import render
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        render.note(line)
+
+
 def _interrupted(error: Interrupted) -> int:
     from glancectl import render
 
@@ -356,6 +513,10 @@ def _usage_error(error: TyperException) -> UsageError:
             f"{option} is a global option and goes before the group",
             hint=f"glancectl {option} … {verb}",
         )
+    if option and hasattr(error, "possibilities"):
+        from glancectl.cli import synonyms
+
+        message = synonyms.unknown_option(ctx, option, error.possibilities or ())
     return UsageError(message, hint=f"{ctx.command_path} --help")
 
 

@@ -1,5 +1,6 @@
 """glancectl image: list, show, create, delete. The files image_*.py add the other verbs."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
@@ -19,8 +20,10 @@ from glancectl.cli.options import (
     HiddenOpt,
     ImageArg,
     ImagesArg,
+    IntervalOpt,
     JobsOpt,
     LimitRateOpt,
+    MaxSizeOpt,
     MinDiskOpt,
     MinRamOpt,
     NoCheckOpt,
@@ -36,14 +39,17 @@ from glancectl.cli.options import (
     StoreOpt,
     TagsOpt,
     VisibilityOpt,
+    WatchOpt,
     confirm,
     given,
+    list_view,
     may_ask,
     notes,
     pair,
     project,
     properties,
     show_each,
+    show_list,
     targets,
     view,
 )
@@ -67,17 +73,21 @@ LONG_COLUMNS = (
 )
 
 
-@app.command("list", epilog="Example: glancectl image list --name ubuntu-24.04 --status active")
+@app.command(
+    "list", epilog="Example: glancectl image list --status active --match 'ubuntu-*' --long"
+)
 def list_(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Option(help="Exact name.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="<name>", help="Exact name.")] = None,
     match: Annotated[
         str | None, typer.Option(metavar="<glob>", help="Name pattern like 'ubuntu-*'.")
     ] = None,
-    status: Annotated[str | None, typer.Option(help="active, queued, deactivated, …")] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="<status>", help="active, queued, deactivated, …")
+    ] = None,
     visibility: Annotated[
         Literal["private", "shared", "community", "public", "all"] | None,
-        typer.Option(help="Who sees it; others' community images need community or all."),
+        typer.Option(metavar="<who>", help="private, shared, community, public or all."),
     ] = None,
     owner: OwnerOpt = None,
     no_check: NoCheckOpt = False,
@@ -87,7 +97,9 @@ def list_(
     container_format: ContainerFormatOpt = None,
     member_status: Annotated[
         Literal["accepted", "pending", "rejected", "all"] | None,
-        typer.Option(help="Of images that others share with you."),
+        typer.Option(
+            metavar="<answer>", help="Of shared ones: accepted, pending, rejected or all."
+        ),
     ] = None,
     hidden: Annotated[bool, typer.Option("--hidden", help="Hidden images only.")] = False,
     protected: ProtectedOpt = None,
@@ -97,17 +109,20 @@ def list_(
     created_before: DateOpt = None,
     updated_after: DateOpt = None,
     updated_before: DateOpt = None,
-    checksum: Annotated[str | None, typer.Option(metavar="<md5>", help="MD5 of the data.")] = None,
+    checksum: Annotated[
+        str | None, typer.Option(metavar="<md5>", help="MD5, os_hash_value of the data.")
+    ] = None,
     hash_: Annotated[
-        str | None, typer.Option("--hash", metavar="<hex>", help="os_hash_value of the data.")
+        str | None,
+        typer.Option("--hash", metavar="<hex>", help="MD5, os_hash_value of the data."),
     ] = None,
     id_: Annotated[
-        list[str] | None, typer.Option("--id", metavar="<id>", help="Repeatable.")
+        list[str] | None, typer.Option("--id", metavar="<id>", help="This image. Repeatable.")
     ] = None,
     filter_: Annotated[
         list[Any] | None,
         typer.Option(
-            "--filter", parser=pair, metavar="K=V", help="Passed to Glance as it is. Repeatable."
+            "--filter", parser=pair, metavar="K=V", help="For Glance, as it is. Repeatable."
         ),
     ] = None,
     sort: Annotated[
@@ -117,13 +132,16 @@ def list_(
     marker: Annotated[str | None, typer.Option(metavar="<id>", help="Begin after it.")] = None,
     page_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images a request.")] = 1000,
     long: Annotated[bool, typer.Option("--long", help="More columns.")] = False,
+    watch: WatchOpt = False,
+    interval: IntervalOpt = 2.0,
     output: FormatOpt = None,
     columns: ColumnsOpt = None,
     quiet: QuietOpt = False,
 ) -> None:
     """List images: all that Glance shows by default, in its order."""
-    from glancectl import query, render
+    from glancectl import query
 
+    how = list_view(ctx, output, columns, quiet, is_watched=watch)
     glance = connect(ctx)
     params = query.image_params(
         given(
@@ -147,11 +165,13 @@ def list_(
         properties=property_ or (),
         raw=filter_ or (),
     )
-    images = query.images(
+    read = partial(
+        query.images,
         glance,
         params,
         name=name,
         tags=tag or (),
+        properties=property_ or (),
         match=match,
         windows=[
             query.Window("created_at", created_after, created_before),
@@ -162,10 +182,13 @@ def list_(
         page_size=page_size,
     )
     shown = LONG_COLUMNS if long else COLUMNS
-    render.records(images, view(ctx, output, columns, quiet), columns=shown)
+    show_list(read, how, columns=shown, noun="image", every=interval if watch else None)
 
 
-@app.command(epilog="Example: glancectl image show ubuntu-24.04 -f json")
+@app.command(
+    epilog="Example: glancectl image show ubuntu-24.04\n"
+    "glancectl image show ubuntu-24.04 -c os_hash_value -f value"
+)
 def show(
     ctx: typer.Context,
     image: ImageArg,
@@ -186,7 +209,7 @@ def create(
     name: Annotated[str | None, typer.Argument(metavar="[<name>]", help="Any text.")] = None,
     file: Annotated[
         str | None,
-        typer.Option(metavar="<source>", help="Data: path, URL, - for stdin. Else just a record."),
+        typer.Option(metavar="<source>", help="Path, URL, - for stdin. Without: just a record."),
     ] = None,
     id_: Annotated[str | None, typer.Option("--id", metavar="<uuid>", help="Its id.")] = None,
     disk_format: DiskFormatOpt = None,
@@ -205,6 +228,7 @@ def create(
         bool, typer.Option("--keep-on-failure", help="Keep the record when its data fail.")
     ] = False,
     size: SizeOpt = None,
+    max_size: MaxSizeOpt = None,
     checksum: ChecksumOpt = None,
     header: HeaderOpt = None,
     decompress: DecompressOpt = "auto",
@@ -227,7 +251,9 @@ def create(
     from glancectl.transfer.pace import Pace
     from glancectl.transfer.upload import Options
 
-    flags = SourceFlags(file, size, checksum, header, decompress, allow_empty, sniff=not no_sniff)
+    flags = SourceFlags(
+        file, size, max_size, checksum, header, decompress, allow_empty, sniff=not no_sniff
+    )
     flags.require_source(store)
     custom = properties(property_, properties_file)
     require_names(custom, tag or ())
@@ -261,7 +287,10 @@ def create(
     render.record(record, view(ctx, output, columns, quiet))
 
 
-@app.command(epilog="Example: glancectl image list --match 'ci-*' -q | glancectl image delete -")
+@app.command(
+    epilog="Example: glancectl image delete ubuntu-24.04 --yes\n"
+    "glancectl image list --match 'ci-*' -q | glancectl image delete -"
+)
 def delete(
     ctx: typer.Context,
     images: ImagesArg,

@@ -19,6 +19,7 @@ from glancectl.cli.options import (
     ImagesArg,
     IntervalOpt,
     LimitRateOpt,
+    MaxSizeOpt,
     NoSniffOpt,
     NoVerifyOpt,
     QuietOpt,
@@ -40,16 +41,17 @@ if TYPE_CHECKING:
 
 @app.command(
     "import",
-    epilog="Example: glancectl image import web --method web-download --uri https://…/web.qcow2",
+    epilog="Example: glancectl image import web --method web-download --uri https://example.org/web.qcow2",
 )
 def import_(
     ctx: typer.Context,
     image: ImageArg,
     method: Annotated[
-        str, typer.Option(help="glance-direct, web-download, copy-image, glance-download.")
+        str,
+        typer.Option(metavar="<method>", help="web-download, glance-direct, copy-image, …"),
     ],
     uri: Annotated[
-        str | None, typer.Option(metavar="URL", help="web-download: what Glance shall fetch.")
+        str | None, typer.Option(metavar="<url>", help="web-download: what Glance shall fetch.")
     ] = None,
     file: Annotated[
         str | None, typer.Option(metavar="<source>", help="glance-direct: stage this first.")
@@ -74,6 +76,7 @@ def import_(
     timeout: WaitTimeoutOpt = 3600.0,
     interval: IntervalOpt = 2.0,
     size: SizeOpt = None,
+    max_size: MaxSizeOpt = None,
     checksum: ChecksumOpt = None,
     header: HeaderOpt = None,
     decompress: DecompressOpt = "auto",
@@ -104,7 +107,9 @@ def import_(
     )
     _require_fitting(arguments, file)
     _require_stores(store, all_stores, allow_failure)
-    flags = SourceFlags(file, size, checksum, header, decompress, allow_empty, sniff=not no_sniff)
+    flags = SourceFlags(
+        file, size, max_size, checksum, header, decompress, allow_empty, sniff=not no_sniff
+    )
     flags.require_source()
     options = Options(verify=not no_verify, pace=Pace(limit_rate))
     glance, shown = connect(ctx), view(ctx, output, columns, quiet)
@@ -182,13 +187,15 @@ def _target(
     return (ready(record) if record["status"] == "queued" else record), None
 
 
-@app.command(epilog="Example: glancectl image wait web-1 web-2 --for active --timeout 600")
+@app.command(
+    epilog="Example: glancectl image wait ubuntu-24.04 debian-13 --for active --timeout 600"
+)
 def wait(
     ctx: typer.Context,
     images: ImagesArg,
     wanted: Annotated[
         Literal["active", "deactivated", "queued", "uploading", "saving", "importing", "deleted"],
-        typer.Option("--for", help="What to wait for."),
+        typer.Option("--for", metavar="<status>", help="active, …, or deleted: what to wait for."),
     ] = "active",
     timeout: WaitTimeoutOpt = 3600.0,
     interval: IntervalOpt = 2.0,

@@ -44,12 +44,13 @@ DIFFERENCE_COLUMNS = ("id", "field", "old", "new")
 
 
 @app.command(
-    epilog="Example: glancectl image update web --name web-2 --property tier=gold --tag ci"
+    epilog="Example: glancectl image update ubuntu-24.04 --property os_distro=ubuntu --tag lts\n"
+    "glancectl image update ubuntu-24.04 --name noble --dry-run"
 )
 def update(
     ctx: typer.Context,
     images: ImagesArg,
-    name: Annotated[str | None, typer.Option(help="Any text.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="<name>", help="Any text.")] = None,
     disk_format: DiskFormatOpt = None,
     container_format: ContainerFormatOpt = None,
     min_disk: MinDiskOpt = None,
@@ -60,25 +61,26 @@ def update(
     owner: OwnerOpt = None,
     no_check: NoCheckOpt = False,
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="<tag>", help="Added. Repeatable.")
+        list[str] | None,
+        typer.Option("--tag", metavar="<tag>", help="Add, remove a tag. Repeatable."),
     ] = None,
     remove_tag: Annotated[
-        list[str] | None, typer.Option("--remove-tag", metavar="<tag>", help="Repeatable.")
+        list[str] | None,
+        typer.Option("--remove-tag", metavar="<tag>", help="Add, remove a tag. Repeatable."),
     ] = None,
     property_: PropertyOpt = None,
     properties_file: PropertiesFileOpt = None,
     remove_property: Annotated[
-        list[str] | None, typer.Option("--remove-property", metavar="<key>", help="Repeatable.")
+        list[str] | None,
+        typer.Option("--remove-property", metavar="<key>", help="Remove it. Repeatable."),
     ] = None,
     purge_properties: Annotated[
         bool,
-        typer.Option("--purge-properties", help="Remove all properties that are not given here."),
+        typer.Option("--purge-properties", help="Remove all properties but those given."),
     ] = False,
     patch: Annotated[
         str | None,
-        typer.Option(
-            metavar="<file>|-|<json>", help="RFC 6902 operations, sent as they are, instead."
-        ),
+        typer.Option(metavar="<file>|-|<json>", help="Send these RFC 6902 operations instead."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would change, change nothing.")

@@ -38,7 +38,7 @@ def list_(
     render.records(found, shown, columns=("url", "metadata"), key="url")
 
 
-@app.command(epilog="Example: glancectl image locations add web https://…/web.raw")
+@app.command(epilog="Example: glancectl image locations add web https://example.org/web.raw")
 def add(
     ctx: typer.Context,
     image: ImageArg,

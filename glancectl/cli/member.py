@@ -36,7 +36,9 @@ MemberQuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="Print proje
 def list_(
     ctx: typer.Context,
     image: ImageArg,
-    status: Annotated[Status | None, typer.Option(help="Only those who answered so.")] = None,
+    status: Annotated[
+        Status | None, typer.Option(metavar="<answer>", help="accepted, rejected or pending.")
+    ] = None,
     output: FormatOpt = None,
     columns: ColumnsOpt = None,
     quiet: MemberQuietOpt = False,
@@ -53,7 +55,7 @@ def list_(
     render.records(found, view(ctx, output, columns, quiet), columns=COLUMNS, key="member_id")
 
 
-@app.command(epilog="Example: glancectl member show ubuntu-24.04 demo")
+@app.command(epilog="Example: glancectl member show ubuntu-24.04 other")
 def show(
     ctx: typer.Context,
     image: ImageArg,
@@ -72,7 +74,7 @@ def show(
     render.record(found, view(ctx, output, columns, quiet), key="member_id")
 
 
-@app.command(epilog="Example: glancectl member add ubuntu-24.04 demo staging")
+@app.command(epilog="Example: glancectl member add ubuntu-24.04 other")
 def add(
     ctx: typer.Context,
     image: ImageArg,
@@ -103,12 +105,14 @@ def add(
     show_each(projects, outcome, shown, columns=COLUMNS, key="member_id")
 
 
-@app.command(epilog="Example: glancectl member update ubuntu-24.04 demo --status pending")
+@app.command(epilog="Example: glancectl member update ubuntu-24.04 other --status pending")
 def update(
     ctx: typer.Context,
     image: ImageArg,
     project: ProjectArg,
-    status: Annotated[Status, typer.Option(help="The project's answer.")],
+    status: Annotated[
+        Status, typer.Option(metavar="<answer>", help="accepted, rejected or pending.")
+    ],
     no_check: NoCheckOpt = False,
     output: FormatOpt = None,
     columns: ColumnsOpt = None,
@@ -150,7 +154,7 @@ def reject(
     _answer(glance, image, own, "rejected", view(ctx, output, columns, quiet))
 
 
-@app.command(epilog="Example: glancectl member remove ubuntu-24.04 demo")
+@app.command(epilog="Example: glancectl member remove ubuntu-24.04 other")
 def remove(
     ctx: typer.Context,
     image: ImageArg,

@@ -1,5 +1,6 @@
 """glancectl task: what Glance does in the background."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -10,9 +11,12 @@ from glancectl.cli.options import (
     FormatOpt,
     IntervalOpt,
     WaitTimeoutOpt,
+    WatchOpt,
     json_input,
+    list_view,
     nonempty,
     pair,
+    show_list,
     view,
 )
 
@@ -46,10 +50,13 @@ def list_(
     ] = None,
     status: Annotated[
         Literal["pending", "processing", "success", "failure"] | None,
-        typer.Option(help="Where it stands."),
+        typer.Option(metavar="<status>", help="pending, processing, success or failure."),
     ] = None,
     type_: Annotated[
-        str | None, typer.Option("--type", help="import, api_image_import, location_import, …")
+        str | None,
+        typer.Option(
+            "--type", metavar="<type>", help="import, api_image_import, location_import, …"
+        ),
     ] = None,
     id_: Annotated[str | None, typer.Option("--id", metavar="<id>", help="Only this one.")] = None,
     filter_: Annotated[
@@ -62,6 +69,8 @@ def list_(
         str | None, typer.Option(metavar="key[:asc|desc],…", help="Default: newest first.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=0, metavar="N", help="Tasks in all.")] = None,
+    watch: WatchOpt = False,
+    interval: IntervalOpt = 2.0,
     output: FormatOpt = None,
     columns: ColumnsOpt = None,
     quiet: TaskQuietOpt = False,
@@ -70,26 +79,27 @@ def list_(
 
     Those of the cloud are for admins, and have no messages; of an image you see your own.
     """
-    from glancectl import render, resolve
+    from glancectl import resolve
     from glancectl.flows import tasks as task_flow
 
+    how = list_view(ctx, output, columns, quiet, is_watched=watch)
     glance = connect(ctx)
     named = [("status", status), ("type", type_), ("id", id_)]
     filters = [(key, value) for key, value in named if value is not None] + (filter_ or [])
     if image is None:
-        found = task_flow.tasks(glance, filters, sort=sort, limit=limit)
+        read = partial(task_flow.tasks, glance, filters, sort=sort, limit=limit)
     else:
-        found = resolve.by_id(
-            glance,
-            image,
-            lambda image_id: task_flow.image_tasks(
-                glance, image_id, filters, sort=sort, limit=limit
-            ),
-        )
-    render.records(found, view(ctx, output, columns, quiet), columns=COLUMNS)
+        # Looked up once: what is watched stays the same image, at one request a time.
+        ref = resolve.image(glance, image)["id"] if watch else image
+        of_image = partial(task_flow.image_tasks, glance, filters=filters, sort=sort, limit=limit)
+        read = partial(resolve.by_id, glance, ref, of_image)
+    show_list(read, how, columns=COLUMNS, noun="task", every=interval if watch else None)
 
 
-@app.command(epilog="Example: glancectl task show 9f7c… -c status -c message")
+@app.command(
+    epilog="Example: glancectl task list --image web -q"
+    " | xargs -n 1 glancectl task show --image web"
+)
 def show(
     ctx: typer.Context,
     task: TaskArg,
@@ -108,7 +118,9 @@ def show(
 @app.command(epilog="Example: glancectl task create --type import --input @import.json")
 def create(
     ctx: typer.Context,
-    type_: Annotated[str, typer.Option("--type", help="What Glance shall do: import.")],
+    type_: Annotated[
+        str, typer.Option("--type", metavar="<type>", help="What Glance shall do: import.")
+    ],
     input_: Annotated[
         str, typer.Option("--input", metavar="<json>|@<file>|-", help="What the task needs.")
     ],
@@ -126,7 +138,10 @@ def create(
     render.record(created, view(ctx, output, columns, quiet))
 
 
-@app.command(epilog="Example: glancectl task wait 9f7c… --timeout 600")
+@app.command(
+    epilog="Example: glancectl task list --image web -q"
+    " | xargs -n 1 glancectl task wait --image web"
+)
 def wait(
     ctx: typer.Context,
     task: TaskArg,

@@ -1,0 +1,177 @@
+"""What other clients, and habits, call our commands and options; what is near to one of ours."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from glancectl.cli import NOUNS, tree
+from glancectl.errors import UsageError
+
+# The words after the program's name, and what that is here; of several rows the first that fits.
+# A word with dashes before it may stand anywhere. The client ``glance`` joins its first two words
+# with a dash, ``openstack`` has ``image`` before nearly everything: ``_readings`` sees to both.
+COMMANDS = (
+    ("image save", "image download"),
+    ("image get", "image show"),
+    ("image set --accept", "member accept"),
+    ("image set --reject", "member reject"),
+    ("image set --pending", "member update --status pending"),
+    ("image set --membership", "member update --status"),
+    ("image set --activate", "image activate"),
+    ("image set --deactivate", "image deactivate"),
+    ("image set --tag", "tag add"),
+    ("image set", "image update"),
+    ("image unset --tag", "tag remove"),
+    ("image unset", "image update --remove-property"),
+    ("image reactivate", "image activate"),
+    ("image add project", "member add"),
+    ("image remove project", "member remove"),
+    ("image remove", "image delete"),
+    ("image tag-update", "tag add"),
+    ("image tag-delete", "tag remove"),
+    ("image tasks", "task list --image"),
+    ("image create-via-import", "image import"),
+    ("image stores", "store list"),
+    ("image stores-info", "store list"),
+    ("image location", "image locations"),
+    ("image new", "image create"),
+    ("image put", "image upload"),
+    ("image push", "image upload"),
+    ("image pull", "image download"),
+    ("image rm", "image delete"),
+    ("image ls", "image list"),
+    ("image share", "member add"),
+    ("image unshare", "member remove"),
+    ("image lock", "image update --protected"),
+    ("image unlock", "image update --unprotected"),
+    ("image rename", "image update --name"),
+    ("image rollback", "image activate"),
+    ("member create", "member add"),
+    ("member delete", "member remove"),
+    ("member get", "member show"),
+    ("member rm", "member remove"),
+    ("member ls", "member list"),
+    ("member new", "member add"),
+    ("member set", "member update"),
+    ("tag create", "tag add"),
+    ("tag update", "tag add"),
+    ("tag delete", "tag remove"),
+    ("tag set", "tag replace"),
+    ("tag rm", "tag remove"),
+    ("tag ls", "tag list"),
+    ("task get", "task show"),
+    ("task ls", "task list"),
+    ("store info", "store list"),
+    ("store rm", "store delete"),
+    ("store ls", "store list"),
+    ("stores delete", "store delete"),
+    ("stores", "store list"),
+    ("cache add", "cache queue"),
+    ("cache rm", "cache delete"),
+    ("cache ls", "cache list"),
+    ("cached image list", "cache list"),
+    ("cached image queue", "cache queue"),
+    ("cached image delete", "cache delete"),
+    ("cached image clear", "cache clear"),
+    ("location delete", "image delete"),
+    ("location add", "image locations add"),
+    ("location", "image locations"),
+    ("add location", "image locations add"),
+    ("get locations", "image locations list"),
+    ("import info", "info"),
+    ("usage", "info"),
+    ("explain", "info"),
+    ("version", "info"),
+    ("versions", "info"),
+    ("quota", "info"),
+    ("limits", "info"),
+    ("login", "auth status"),
+    ("logout", "auth logout"),
+    ("whoami", "auth status"),
+    ("token issue", "auth token"),
+    ("token revoke", "auth logout"),
+    ("token", "auth token"),
+    ("complete", "completion"),
+)
+METADEFS = ("md", "metadef")
+
+# Options of other clients, and ours.
+OPTIONS = {
+    **{f"--{word}": f"--visibility {word}" for word in ("public", "private", "community")},
+    "--shared": "--visibility shared",
+    "--is-public": "--visibility public",
+    "--project": "--owner",
+    "--project-id": "--owner",
+    "--unhidden": "--visible",
+    "--os-hidden": "--hidden",
+    "--sort-key": "--sort",
+    "--sort-dir": "--sort",
+    "--property-filter": "--property",
+    "--disk": "--disk-format",
+    "--import-method": "--method",
+    "--os-cloud": "--cloud",
+    "--os-region-name": "--region",
+    "--os-interface": "--interface",
+    "--os-endpoint-override": "--endpoint",
+    "--os-cacert": "--cacert",
+}
+
+
+# ctx: a Context of the Click inside Typer, whose name is private.
+
+
+def unknown_command(ctx: Any, args: Sequence[str], known: Iterable[str]) -> UsageError:
+    """Return the error for a command that does not exist: with ours for it, or the nearest."""
+    path = ctx.command_path.split()[1:]
+    message = f"no such command {args[0]!r}"
+    if any(words[0] in METADEFS for words in _readings([*path, *args])):
+        return UsageError(f"{message}: metadata definitions are not covered")
+    ours = _command([*path, *args])
+    if ours is None:
+        ours = " ".join([*path, *difflib.get_close_matches(args[0], known, n=1)])
+    if ours == " ".join(path):
+        return UsageError(message, hint=f"{ctx.command_path} --help")
+    near = ours.removeprefix(" ".join([*path, ""]))
+    hint = f"glancectl {ours.partition(' -')[0]} --help"
+    return UsageError(f"{message}: did you mean {near!r}?", hint=hint)
+
+
+def unknown_option(ctx: Any, option: str, near: Sequence[str]) -> str:
+    """Return what to say of an option that does not exist: with ours for it, or the nearest."""
+    message = f"no such option {option}"
+    if option == "--name" and "[<name>]" in (param.metavar for param in ctx.command.params):
+        return f"{message}: the name is an argument"
+    ours = OPTIONS.get(option) or next(iter(near), None)
+    return f"{message}: did you mean {ours!r}?" if ours else message
+
+
+def _command(typed: Sequence[str]) -> str | None:
+    """Return our command for the words typed after ``glancectl``, None when there is none."""
+    for words in _readings(typed):
+        given = {word.partition("=")[0] for word in words}
+        for theirs, ours in COMMANDS:
+            fixed = [word for word in theirs.split() if not word.startswith("--")]
+            if words[: len(fixed)] == fixed and given.issuperset(theirs.split()):
+                return ours
+        if words != list(typed) and _exists(words):
+            return " ".join(words[:2])
+    return None
+
+
+def _exists(words: Sequence[str]) -> bool:
+    """Tell whether ``words`` begin with a noun and one of its verbs."""
+    noun, verb = [*words, ""][:2]
+    return noun in NOUNS and verb in getattr(tree(noun), "commands", {})
+
+
+def _readings(typed: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the words as they are, and as they would be here."""
+    words = list(typed)
+    yield words
+    first, dash, second = words[0].partition("-")
+    if dash and first and second:
+        yield [first, second, *words[1:]]
+        yield [first, *second.split("-"), *words[1:]]
+    if words[0] == "image" and words[1:]:
+        yield words[1:]
+    yield ["image", *words]
