@@ -385,7 +385,7 @@ def _identity(document: Any) -> dict[str, Any]:
         "user": document.username,
         "project_id": document.project_id,
         "project": document.project_name,
-        "roles": list(document.role_names),
+        "roles": sorted(document.role_names),
     }
 
 
