@@ -1,5 +1,6 @@
 """The user's pager: the program that shows what is longer than the screen, as git has it."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -7,7 +8,6 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from glancectl.errors import Interrupted
 
@@ -16,6 +16,7 @@ NONE = ("", "cat")  # commands that say that no pager is wanted
 # Of less, where its user has not chosen: it ends by itself when all fits the screen (F), passes
 # colours (R), and leaves what was shown on the screen (X).
 LESS = "FRX"
+GRACE = 2.0  # seconds that it has to end after a signal
 
 
 def is_wanted(command: str) -> bool:
@@ -44,10 +45,13 @@ def show(text: str, command: str) -> None:
             process.communicate(text.encode(encoding, "replace"))
         except Interrupted:
             process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            process.kill()
             raise
 
 
-@contextmanager
+@contextlib.contextmanager
 def _terminal_is_the_pagers() -> Iterator[None]:
     """Leave Ctrl-C to the pager, and restore the terminal's settings, however the pager ends."""
     settings = termios.tcgetattr(sys.stdin)
@@ -57,4 +61,5 @@ def _terminal_is_the_pagers() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
+        with contextlib.suppress(termios.error):  # the terminal itself is gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
