@@ -305,7 +305,9 @@ class Bar:
         return max((columns or 80) - MARGIN, 1)
 
     def _name(self, phase: str) -> str:
-        name = _shortened(printable(self._count.target), NAME_WIDTH)
+        # What a bar is for, where it is and how fast, has to be seen on a narrow terminal too.
+        width = min(NAME_WIDTH, self._width() // 4)
+        name = _shortened(printable(self._count.target), width)
         return f"{name}: {_shortened(printable(phase), PHASE_WIDTH)}" if phase else f"{name}:"
 
 
