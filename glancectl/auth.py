@@ -446,6 +446,7 @@ def _stay_at_origin(response: Any, *_args: object, **_options: object) -> None:
         return
     target = urljoin(response.url, location)
     if _origin(target) != _origin(response.url):
+        response.close()
         raise RefusedError(
             "Keystone redirects to another place, where no credentials are sent",
             hint=f"if you trust it, name it in OS_AUTH_URL or auth_url: {_origin(target)}",

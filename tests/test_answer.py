@@ -19,6 +19,8 @@ KEYSTONE = (
     '{"error": {"code": 401, "message": "The request you have made requires authentication."}}'
 )
 
+ASKED = httpx.Request("GET", "http://glance.example/v2/images")
+
 
 @pytest.mark.parametrize(
     ("body", "line"),
@@ -39,11 +41,11 @@ KEYSTONE = (
     ],
 )
 def test_reason_is_one_clean_line(body: str, line: str) -> None:
-    assert reason(httpx.Response(404, text=body)) == line
+    assert reason(httpx.Response(404, text=body, request=ASKED)) == line
 
 
 def test_reason_is_bounded() -> None:
-    assert len(reason(httpx.Response(500, text="x" * 1_000_000))) == 501
+    assert len(reason(httpx.Response(500, text="x" * 1_000_000, request=ASKED))) == 501
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,8 @@ def test_reason_is_bounded() -> None:
 def test_each_status_is_one_kind_of_error(
     status: int, text: str, kind: type[errors.GlancectlError]
 ) -> None:
-    answer = httpx.Response(status, text=text, headers={"x-openstack-request-id": "req-1"})
+    headers = {"x-openstack-request-id": "req-1"}
+    answer = httpx.Response(status, text=text, headers=headers, request=ASKED)
     with pytest.raises(kind) as caught:
         check(answer, "do it")
     assert caught.value.status == status
