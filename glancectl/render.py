@@ -136,7 +136,9 @@ def record(item: Item, view: View, *, key: str = "id") -> None:
     """
     unknown = [name for name in view.columns if _key(item, name) is None]
     if unknown:
-        raise UsageError(f"no column {unknown[0]!r}", hint=f"one of: {', '.join(item)}")
+        near = _nearest(unknown[0], item)
+        meant = f": did you mean {near!r}?" if near else ""
+        raise UsageError(f"no column {unknown[0]!r}{meant}", hint=f"one of: {', '.join(item)}")
     if view.quiet:
         value = item.get(key)
         _out("".join(map(_line, value if isinstance(value, list) else [value])))
@@ -339,12 +341,19 @@ def _noting_keys(items: Iterable[Item], seen: set[str]) -> Iterator[Item]:
 
 
 def _warn_of_unknown(columns: Sequence[str], seen: set[str]) -> None:
-    known = {key.casefold(): key for key in sorted(seen)}
+    known = {key.casefold() for key in seen}
     for name in columns:
         if known and name.casefold() not in known:
-            near = difflib.get_close_matches(name.casefold(), known, n=1)
-            instead = f"; did you mean {known[near[0]]!r}?" if near else ""
+            near = _nearest(name, seen)
+            instead = f"; did you mean {near!r}?" if near else ""
             warning(f"nothing listed has a column {name!r}{instead}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the one of ``known`` that is meant by ``name``, if one is near."""
+    folded = {key.casefold(): key for key in sorted(known)}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return folded[near[0]] if near else None
 
 
 def _plain(value: object) -> str:

@@ -246,7 +246,8 @@ def test_columns_of_a_single_resource() -> None:
 def test_unknown_column_of_a_single_resource_is_a_usage_error() -> None:
     with pytest.raises(errors.UsageError) as caught:
         shown({"id": "1", "size": 2}, view("json", "id", "sise"))
-    assert (caught.value.message, caught.value.hint) == ("no column 'sise'", "one of: id, size")
+    message = "no column 'sise': did you mean 'size'?"
+    assert (caught.value.message, caught.value.hint) == (message, "one of: id, size")
 
 
 def test_unknown_column_of_a_list_is_empty_and_warned_of(
