@@ -204,7 +204,9 @@ class Glance:
         """Return the import methods of this cloud; none where Glance has no import."""
         try:
             response = self.rest.request("GET", "/v2/info/import", doing="list the import methods")
-        except NotFoundError:
+        except NotFoundError as error:
+            if error.status is None:  # of the catalogue, not of Glance
+                raise
             return []
         methods: list[str] = decode(response, METHODS)["import-methods"]["value"]
         return methods
@@ -319,7 +321,9 @@ class Glance:
         path = "/v2/info/stores/detail" if detail else "/v2/info/stores"
         try:
             return self._list(path, "stores", "list the stores")
-        except NotFoundError:  # how Glance says that enabled_backends is not set
+        except NotFoundError as error:  # how Glance says that enabled_backends is not set
+            if error.status is None:  # of the catalogue, not of Glance
+                raise
             return None
 
     def delete_from_store(self, store: str, image_id: str) -> None:
@@ -364,6 +368,8 @@ class Glance:
         try:
             response = self.rest.request("GET", "/v2/cache", doing="list the image cache")
         except NotFoundError as error:
+            if error.status is None:  # of the catalogue, not of Glance
+                raise
             raise NotFoundError(
                 "this cloud keeps no image cache",
                 cause=error.cause,
@@ -410,7 +416,9 @@ class Glance:
         """Return the versions that the endpoint announces: id, status, links; none if hidden."""
         try:
             return self._list("/versions", "versions", "list the API versions")
-        except NotFoundError:
+        except NotFoundError as error:
+            if error.status is None:  # of the catalogue, not of Glance
+                raise
             return []
 
     def get_schema(self) -> dict[str, Any]:
@@ -422,7 +430,9 @@ class Glance:
         """Return limit and usage of each quota; none where unified limits are off."""
         try:
             response = self.rest.request("GET", "/v2/info/usage", doing="show the usage")
-        except NotFoundError:
+        except NotFoundError as error:
+            if error.status is None:  # of the catalogue, not of Glance
+                raise
             return {}
         return decode(response, USAGE).get("usage") or {}
 

@@ -24,10 +24,10 @@ HEAD = """\
 Made by the tests themselves, on {day}, Python {python}; not written by hand. Each line is what a
 group of tests tried against a real Keystone and a real Glance, and how much of it ended otherwise
 than it has to: with another exit code, a traceback, a secret that showed, a record or a file left
-behind, a byte that differs. All of it again, which takes some twenty minutes:
+behind, a byte that differs. All of it again, which takes the better part of an hour:
 
 ```sh
-.venv/bin/pytest --reliability docs/reliability.md
+.venv/bin/pytest -n 3 --dist loadfile --reliability docs/reliability.md
 ```
 
 One line again: `.venv/bin/pytest --reliability /dev/null` and the name of its file.
