@@ -20,6 +20,7 @@ from glancectl.answer import (
     decode,
     decode_list,
     load,
+    unusable,
 )
 from glancectl.errors import NotFoundError, RefusedError
 from glancectl.rest import Params, Rest
@@ -371,7 +372,7 @@ class Glance:
             if error.status is None:  # of the catalogue, not of Glance
                 raise
             raise NotFoundError(
-                "this cloud keeps no image cache",
+                "this cloud keeps no image cache: /v2/cache is not found",
                 cause=error.cause,
                 status=error.status,
                 request_id=error.request_id,
@@ -410,7 +411,10 @@ class Glance:
         """
         doing = f"list the cache nodes of image {image_id}"
         response = self.rest.request("GET", f"/v2/cache/nodes/{image_id}", doing=doing)
-        return [str(url) for url in as_list(response, load(response), "nodes")]
+        nodes: list[Any] = as_list(response, load(response), "nodes")
+        if not all(isinstance(url, str) for url in nodes):
+            raise unusable(response, "a node is no text")
+        return nodes
 
     def list_versions(self) -> list[dict[str, Any]]:
         """Return the versions that the endpoint announces: id, status, links; none if hidden."""

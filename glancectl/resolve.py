@@ -157,10 +157,20 @@ def suggest(glance: Glance, error: NotFoundError) -> None:
         names = {str(found.get("name")) for found in glance.list_images(limit=NAMES)}
     except GlancectlError:
         return
-    folded = {name.casefold(): name for name in sorted(names)}
-    near = difflib.get_close_matches(error.name.casefold(), folded, n=1)
+    near = _nearest(error.name, names)
     if near:
-        error.hint = f"did you mean {folded[near[0]]!r}?"
+        error.hint = f"did you mean {near!r}?"
+
+
+def _nearest(name: str, names: set[str]) -> str | None:
+    """Return the one of ``names`` that ``name`` is nearest to, or that begins like it."""
+    wanted = name.casefold()
+    folded = {name.casefold(): name for name in sorted(names)}
+    begins = {known[: len(wanted)]: folded[known] for known in reversed(folded)}
+    for known, cutoff in ((folded, 0.6), (begins, 0.8)):
+        if near := difflib.get_close_matches(wanted, known, n=1, cutoff=cutoff):
+            return known[near[0]]
+    return None
 
 
 def _named(glance: Glance, name: str, hidden: bool) -> list[Image]:

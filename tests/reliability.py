@@ -27,7 +27,7 @@ than it has to: with another exit code, a traceback, a secret that showed, a rec
 behind, a byte that differs. All of it again, which takes the better part of an hour:
 
 ```sh
-.venv/bin/pytest -n 3 --dist loadfile --reliability docs/reliability.md
+.venv/bin/pytest -n 3 --dist worksteal --reliability docs/reliability.md
 ```
 
 One line again: `.venv/bin/pytest --reliability /dev/null` and the name of its file.

@@ -342,7 +342,9 @@ def test_an_unknown_image_is_answered_with_the_nearest_name(
     assert listed(proxy) == 3
     assert hint in run("tag", "add", "ubuntu24.04", "x", code=4).err
     assert hint in run("image", "delete", "ubuntu-24.4", code=4).err
+    assert hint in run("image", "show", "ubunto", code=4).err  # it begins nearly so
     assert "'Debian-13'" in run("member", "list", "debian-13", code=4).err
+    assert "'Debian-13'" in run("image", "show", "deb", code=4).err
     assert "\x1b" not in run("image", "show", "böse[31m-Name", code=4).err
     assert "image list shows" in run("image", "show", "nothing like it", code=4).err
 

@@ -62,6 +62,7 @@ class Worker:
     def __init__(self, number: int, folder: Path, partner: str) -> None:
         self.kept: list[Kept] = []
         self.gone: list[str] = []
+        self.left: set[str] = set()  # files of a store
         self.commands = 0
         self._number = number
         self._folder = folder
@@ -193,6 +194,8 @@ class Worker:
         self._glancectl("image", "delete", kept.id)
         self.kept.remove(kept)
         self.gone.append(kept.id)
+        if kept.status == "deactivated":  # Glance 33 forgets its data, whoever sends the DELETE
+            self.left.add(f"fast/{kept.id}")
 
     def _list_tasks(self) -> None:
         kept = self._some("queued", "active", "deactivated")
@@ -257,8 +260,11 @@ def test_commands_at_once_each_do_what_they_do_alone(
 
     kept = [image for worker in workers for image in worker.kept]
     assert found(project) == {image.id: image.summary() for image in kept}
-    with_data = {f"fast/{image.id}" for image in kept if image.data}
-    wait_for(lambda: stored(sandbox) - before == with_data)  # Glance empties its staging later
+    files = {f"fast/{image.id}" for image in kept if image.data}
+    files |= {file for worker in workers for file in worker.left}
+    with contextlib.suppress(AssertionError):  # Glance empties its staging later
+        wait_for(lambda: stored(sandbox) - before == files)
+    assert stored(sandbox) - before == files
     assert list(tmp_path.glob("worker-*/.*.part")) == []
     [token] = (tmp_path / "cache" / "glancectl" / "tokens").iterdir()
     assert token.suffix == ".json"

@@ -69,13 +69,13 @@ def inbox(glance: Glance, project_id: str, *, admin: bool) -> list[dict[str, obj
         image
         for hidden in ("false", "true")
         for image in glance.list_images([*offered, ("os_hidden", hidden)])
-        if image["owner"] != project_id
+        if image.get("owner") != project_id
     ]
     if admin:
         pending = parallel.each(lambda image: _pending(glance, image, project_id), found, JOBS)
         found = [image for image, is_pending in zip(found, pending, strict=True) if is_pending]
     keys = ("name", "owner", "size")
-    return [{"image_id": image["id"], **{key: image[key] for key in keys}} for image in found]
+    return [{"image_id": image["id"], **{key: image.get(key) for key in keys}} for image in found]
 
 
 def _pending(glance: Glance, image: Image, project_id: str) -> bool:
