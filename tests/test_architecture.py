@@ -17,7 +17,8 @@ ALLOWED: dict[str, set[str]] = {
     "redact": set(),
     "retry": set(),
     "parallel": set(),
-    "tokens": set(),
+    "private": set(),
+    "tokens": {"private"},
     "clouds": set(),
     "config": set(),
     "auth": {"clouds", "tokens", "retry"},
@@ -47,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "transfer.fetch": {"answer", "api", "body", "retry", "terminal", "transfer"},
     "transfer.download": {"api", "terminal", "transfer"},
     "flows": {"answer", "api", "parallel", "patch", "resolve", "query", "transfer", "watch"},
-    "flows.suggestions": {"answer", "api", "auth", "clouds", "flows", "rest", "terminal", "tokens"},
+    "flows.suggestions": {"api", "auth", "clouds", "private", "rest", "terminal"},
     "sandbox": {"clouds"},
     "cli": {
         "api", "auth", "cli", "clouds", "config", "flows", "patch", "query", "redact", "render",

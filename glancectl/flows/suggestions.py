@@ -7,16 +7,14 @@ import contextlib
 import json
 import os
 import re
-import stat
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glancectl import clouds, tokens
+from glancectl import clouds, private
 from glancectl.auth import CachedLogin
 from glancectl.clouds import SANDBOX_CLOUDS, Settings
 from glancectl.errors import GlancectlError
@@ -34,10 +32,6 @@ LARGEST = 1 << 22  # bytes that are read of a kept answer
 
 Record = dict[str, Any]
 Suggestion = tuple[str, str]  # a value, and what it is
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# Non-blocking: opening a FIFO would wait for somebody to write.
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def suggest(kind: str, prefix: str, settings: Callable[[], Settings]) -> list[Suggestion]:
@@ -66,8 +60,8 @@ def _records(source: str, settings: Settings) -> list[Record]:
     at_keystone = source == "projects"
     login = CachedLogin(replace(settings, timeout=LIMIT, retries=0), identity=at_keystone)
     login.access  # noqa: B018 - raises AuthError: nothing is shown to who has logged out
-    name = f"{login.key}.{source}.json"
-    kept = _load(name)
+    path = private.cache("completion") / f"{login.key}.{source}.json"
+    kept = _kept(path)
     if kept is not None:
         return kept
 
@@ -80,8 +74,18 @@ def _records(source: str, settings: Settings) -> list[Record]:
     answer = _within(LIMIT, ask)
     if answer is None:
         return []
-    _store(name, answer)
+    with contextlib.suppress(OSError):  # where it cannot be kept, it is asked for each time
+        private.write(path, json.dumps(answer), keep=FRESH)
     return answer
+
+
+def _kept(path: Path) -> list[Record] | None:
+    """Return the answer that a file holds, or None when there is none that may be used."""
+    try:
+        found = json.loads(private.read(path, most=LARGEST, within=FRESH))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _within(seconds: float, ask: Callable[[], list[Record]]) -> list[Record] | None:
@@ -239,59 +243,3 @@ def _clouds() -> Iterator[Suggestion]:
             yield from [(str(name), str(path)) for name in entries]
     if clouds.sandbox_clouds().exists():
         yield from ((name, "the sandbox on this machine") for name in SANDBOX_CLOUDS)
-
-
-# Answers are kept beside the cached tokens, with the same care: names are nobody else's business.
-
-
-def _folder() -> Path:
-    return tokens.directory().parent / "completion"
-
-
-def _load(name: str) -> list[Record] | None:
-    """Return the answer kept under ``name``, or None when there is none that may be used."""
-    try:
-        if not _is_private(_folder().lstat(), stat.S_ISDIR):
-            return None
-        with open(os.open(_folder() / name, _READ), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not _is_private(status, stat.S_ISREG) or not _is_fresh(status):
-                return None
-            kept = json.loads(file.read(LARGEST))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return kept if isinstance(kept, list) else None
-
-
-def _store(name: str, answer: list[Record]) -> None:
-    """Keep ``answer`` under ``name``; where that cannot be, it is asked for each time."""
-    folder = _folder()
-    if not folder.is_absolute():
-        return
-    with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_private(folder.lstat(), stat.S_ISDIR):
-            return
-        part = folder / f"{name}.{os.urandom(8).hex()}.tmp"
-        with open(os.open(part, _CREATE, 0o600), "w", encoding="utf-8") as file:
-            json.dump(answer, file)
-        part.replace(folder / name)
-        _sweep(folder)
-
-
-def _is_private(status: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
-    """Tell whether it is of that kind and this user's, and no others may read or write it."""
-    is_own = status.st_uid == os.getuid() and not status.st_mode & 0o077
-    return is_own and is_kind(status.st_mode)
-
-
-def _is_fresh(status: os.stat_result) -> bool:
-    return 0 <= time.time() - status.st_mtime < FRESH
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what is too old to be used again, and halves of killed writers."""
-    for path in folder.iterdir():
-        with contextlib.suppress(OSError):  # another process was faster
-            if not _is_fresh(path.lstat()):
-                path.unlink()
