@@ -48,7 +48,9 @@ ALLOWED: dict[str, set[str]] = {
     "transfer.fetch": {"answer", "api", "body", "retry", "terminal", "transfer"},
     "transfer.download": {"api", "terminal", "transfer"},
     "flows": {"answer", "api", "parallel", "patch", "resolve", "query", "transfer", "watch"},
-    "flows.suggestions": {"api", "auth", "clouds", "private", "rest", "terminal"},
+    "flows.suggestions": {
+        "answer", "api", "auth", "clouds", "flows", "private", "rest", "terminal",
+    },
     "sandbox": {"clouds"},
     "cli": {
         "api", "auth", "cli", "clouds", "config", "flows", "patch", "query", "redact", "render",

@@ -446,10 +446,12 @@ def test_a_watched_list_elsewhere_is_what_changes(project: Project) -> None:
         rows.has(1)
         objects.has(1)
         new = run("image", "create", "new", "-f", "json").json
+        rows.has(2)
         objects.has(2)
         changed = run("image", "update", new["id"], "--property", "a=b", "-f", "json").json
         objects.has(3)
         renamed = run("image", "update", new["id"], "--name", "other", "-f", "json").json
+        rows.has(3)
         objects.has(4)
         run("image", "delete", new["id"])
         wait_for(lambda: '"event":"removed"' in objects.lines[-1])
