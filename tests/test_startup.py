@@ -46,6 +46,18 @@ atexit.register(report)
 from glancectl.cli import main
 sys.exit(main(sys.argv[1:]))
 """
+# How often Python looked for cycles, and whether it has nothing left to look through at the end.
+COLLECTIONS = """
+import atexit, gc, sys
+from glancectl.__main__ import run
+def collections():
+    return sum(generation["collections"] for generation in gc.get_stats())
+before = collections()
+@atexit.register
+def report():
+    sys.stderr.write(f"{collections() - before} {len(gc.get_objects()) < 1000}")
+run()
+"""
 
 
 def imported(*argv: str, offline: bool = True) -> tuple[set[str], set[str]]:
@@ -91,6 +103,15 @@ def test_a_warm_command_imports_nothing_that_logs_in(project: Project) -> None:
 def test_a_cold_command_logs_in(project: Project) -> None:
     _, libraries = imported("--no-token-cache", "image", "list", offline=False)
     assert {"keystoneauth1", "openstack"} <= libraries
+
+
+def test_no_start_looks_for_cycles_among_what_it_imports(project: Project) -> None:
+    run("image", "list")  # logs in and keeps the token
+    for argv in (["--help"], ["image", "list"], ["--no-token-cache", "image", "list"]):
+        done = subprocess.run(
+            [sys.executable, "-c", COLLECTIONS, *argv], capture_output=True, text=True, check=True
+        )
+        assert done.stderr == "0 True"
 
 
 def test_python_m_glancectl_is_the_console_script() -> None:
