@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glancectl.errors import UsageError
+from glancectl.nearest import nearest
 
 VARIABLE = "GLANCECTL_CONFIG"  # names another file; empty: none is read
 
@@ -275,11 +276,8 @@ def _is_name(value: object) -> bool:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    import difflib
-
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    instead = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    near = nearest(name, known)
+    instead = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
     return f"unknown {what} {name!r}; {instead}"
 
 

@@ -4,7 +4,6 @@ What goes to a terminal passes ``printable`` (JSON and YAML escape in their own 
 a program is the data as it is.
 """
 
-import difflib
 import functools
 import io
 import json
@@ -19,6 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from glancectl.errors import GlancectlError, PartialError, UsageError
+from glancectl.nearest import nearest
 from glancectl.redact import redact_urls
 from glancectl.terminal import UNSAFE, can_redraw, human_size, printable
 
@@ -136,7 +136,7 @@ def record(item: Item, view: View, *, key: str = "id") -> None:
     """
     unknown = [name for name in view.columns if _key(item, name) is None]
     if unknown:
-        near = _nearest(unknown[0], item)
+        near = nearest(unknown[0], item)
         meant = f": did you mean {near!r}?" if near else ""
         raise UsageError(f"no column {unknown[0]!r}{meant}", hint=f"one of: {', '.join(item)}")
     if view.quiet:
@@ -344,16 +344,9 @@ def _warn_of_unknown(columns: Sequence[str], seen: set[str]) -> None:
     known = {key.casefold() for key in seen}
     for name in columns:
         if known and name.casefold() not in known:
-            near = _nearest(name, seen)
+            near = nearest(name, seen)
             instead = f"; did you mean {near!r}?" if near else ""
             warning(f"nothing listed has a column {name!r}{instead}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the one of ``known`` that is meant by ``name``, if one is near."""
-    folded = {key.casefold(): key for key in sorted(known)}
-    near = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return folded[near[0]] if near else None
 
 
 def _plain(value: object) -> str:

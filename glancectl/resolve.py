@@ -1,6 +1,5 @@
 """What users type becomes what the API wants: IMAGE -> record or id, PROJECT -> id."""
 
-import difflib
 import time
 import uuid
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import TypeVar
 from glancectl import auth, parallel
 from glancectl.api import Glance, Image
 from glancectl.errors import GlancectlError, NotFoundError, RefusedError, UsageError
+from glancectl.nearest import nearest
 from glancectl.terminal import human_size
 
 T = TypeVar("T")
@@ -157,20 +157,8 @@ def suggest(glance: Glance, error: NotFoundError) -> None:
         names = {str(found.get("name")) for found in glance.list_images(limit=NAMES)}
     except GlancectlError:
         return
-    near = _nearest(error.name, names)
-    if near:
+    if near := nearest(error.name, names):
         error.hint = f"did you mean {near!r}?"
-
-
-def _nearest(name: str, names: set[str]) -> str | None:
-    """Return the one of ``names`` that ``name`` is nearest to, or that begins like it."""
-    wanted = name.casefold()
-    folded = {name.casefold(): name for name in sorted(names)}
-    begins = {known[: len(wanted)]: folded[known] for known in reversed(folded)}
-    for known, cutoff in ((folded, 0.6), (begins, 0.8)):
-        if near := difflib.get_close_matches(wanted, known, n=1, cutoff=cutoff):
-            return known[near[0]]
-    return None
 
 
 def _named(glance: Glance, name: str, hidden: bool) -> list[Image]:

@@ -20,7 +20,8 @@ ALLOWED: dict[str, set[str]] = {
     "private": set(),
     "tokens": {"private"},
     "clouds": set(),
-    "config": set(),
+    "nearest": set(),
+    "config": {"nearest"},
     "auth": {"clouds", "tokens", "retry"},
     "answer": {"terminal"},
     "body": set(),
@@ -28,9 +29,9 @@ ALLOWED: dict[str, set[str]] = {
     "api": {"answer", "rest"},
     "query": {"api"},
     "patch": set(),
-    "resolve": {"api", "auth", "parallel", "terminal"},
+    "resolve": {"api", "auth", "nearest", "parallel", "terminal"},
     "watch": {"api", "resolve"},
-    "render": {"pager", "redact", "screen", "terminal"},
+    "render": {"nearest", "pager", "redact", "screen", "terminal"},
     "transfer": set(),
     "transfer.pace": set(),
     "transfer.checksum": set(),
@@ -53,8 +54,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "sandbox": {"clouds"},
     "cli": {
-        "api", "auth", "cli", "clouds", "config", "flows", "patch", "query", "redact", "render",
-        "resolve", "rest", "sandbox", "terminal", "transfer", "watch",
+        "api", "auth", "cli", "clouds", "config", "flows", "nearest", "patch", "query", "redact",
+        "render", "resolve", "rest", "sandbox", "terminal", "transfer", "watch",
     },
 }  # fmt: skip
 ONLY_IN = {

@@ -21,14 +21,14 @@ WARM = IMAGE | {
     f"glancectl.{name}"
     for name in (
         *("answer", "api", "auth", "clouds", "config", "query", "render", "rest", "retry"),
-        *("private", "redact", "terminal", "tokens"),
+        *("nearest", "private", "redact", "terminal", "tokens"),
     )
 }
 SUGGEST = ROOT | {
     f"glancectl.{name}"
     for name in (
         *("cli._suggest", "flows", "flows.suggestions"),
-        *("auth", "clouds", "config", "private", "retry", "terminal", "tokens"),
+        *("auth", "clouds", "config", "nearest", "private", "retry", "terminal", "tokens"),
     )
 }
 # What talks to a network, a name server included, ends the process.

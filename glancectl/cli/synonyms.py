@@ -1,11 +1,11 @@
 """What other clients, and habits, call our commands and options; what is near to one of ours."""
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from glancectl.cli import NOUNS, tree
 from glancectl.errors import UsageError
+from glancectl.nearest import nearest
 
 # The words after the program's name, and what that is here; of several rows the first that fits.
 # A word with dashes before it may stand anywhere. The client ``glance`` joins its first two words
@@ -128,7 +128,7 @@ def unknown_command(ctx: Any, args: Sequence[str], known: Iterable[str]) -> Usag
         return UsageError(f"{message}: metadata definitions are not covered")
     ours = _command([*path, *args])
     if ours is None:
-        ours = " ".join([*path, *difflib.get_close_matches(args[0], known, n=1)])
+        ours = " ".join(filter(None, [*path, nearest(args[0], known)]))
     if ours == " ".join(path):
         return UsageError(message, hint=f"{ctx.command_path} --help")
     near = ours.removeprefix(" ".join([*path, ""]))
