@@ -8,22 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from glancectl.answer import (
-    CACHE,
-    IMAGE,
-    MEMBER,
-    METHODS,
-    SCHEMA,
-    TASK,
-    USAGE,
-    as_list,
-    decode,
-    decode_list,
-    load,
-    unusable,
-)
+from glancectl.answer import as_list, decode, decode_list, load, unusable
 from glancectl.errors import NotFoundError, RefusedError
 from glancectl.rest import Params, Rest
+from glancectl.shape import CACHE, IMAGE, MEMBER, METHODS, SCHEMA, TASK, USAGE
 
 if TYPE_CHECKING:
     import httpx
