@@ -15,16 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from glancectl import table
 from glancectl.errors import GlancectlError, PartialError, UsageError
 from glancectl.nearest import nearest
 from glancectl.redact import redact_urls
-from glancectl.terminal import UNSAFE, can_redraw, human_size, printable
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
+from glancectl.terminal import UNSAFE, can_redraw, printable
 
 Item = Mapping[str, object]
 
@@ -34,24 +30,8 @@ FIRST = (
     *("visibility", "size", "disk_format", "container_format"),
     *("min_disk", "min_ram", "protected", "os_hidden", "owner", "created_at", "updated_at", "tags"),
 )
-SIZES = ("size", "virtual_size")
-NUMBERS = (*SIZES, "min_disk", "min_ram", "hits", "images")
-EPOCHS = ("last_accessed", "last_modified")  # the image cache tells seconds since 1970
-FOLDABLE = ("name", "tags", "description")  # an id in pieces could not be copied
-NARROWEST = 12  # columns that a folded cell keeps
-ID_WIDTH = 36  # what is longer may fold, but for ids
-LONGEST_ID = 128  # beside a longer one, what folds would fill the memory with spaces
 ANY_WIDTH = 10_000  # off a terminal nothing needs to fit
-STATUS_STYLES = {
-    **dict.fromkeys(("active", "accepted", "success", "cached"), "green"),
-    **dict.fromkeys(("queued", "saving", "uploading", "importing"), "yellow"),
-    **dict.fromkeys(("pending", "processing"), "yellow"),
-    **dict.fromkeys(("deactivated", "killed", "rejected", "failure"), "red"),
-    **dict.fromkeys(("deleted", "pending_delete"), "dim"),
-}
-STATUSES = ("status", "state")  # columns; the second is the image cache's
 SIGNS = {"listed": "=", "added": "+", "changed": "~", "removed": "-"}  # of events in tsv
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
 # What JSON text shall not have as it is; its own line ends are of the indentation.
 _JSON_UNSAFE = re.compile(rf"(?!\n)(?:{UNSAFE.pattern}|[\ud800-\udfff])")
 _TSV_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -318,7 +298,7 @@ def _get(item: Item, name: str) -> object:
 def _listed(item: Item, name: str) -> object:
     """Return a value as lists show it: moments as ISO 8601, whatever the API has."""
     value = _get(item, name)
-    if name.casefold() in EPOCHS and isinstance(value, int | float):
+    if name.casefold() in table.EPOCHS and isinstance(value, int | float):
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return value
 
@@ -402,151 +382,33 @@ def _yaml(value: object) -> str:
     return yaml.safe_dump(data, allow_unicode=readable, sort_keys=False, width=sys.maxsize)
 
 
-def _cell(column: str, value: object) -> str:
-    """Return a value as a table shows it: human sizes and dates."""
-    match value:
-        case None:
-            return "-"
-        case int() if column in SIZES:
-            return human_size(value)
-        case str() if (column.endswith("_at") or column in EPOCHS) and (
-            date := _DATE.fullmatch(value)
-        ):
-            return f"{date[1]} {date[2]}Z"
-        case list() | tuple():
-            separator = "; " if any(isinstance(item, Mapping) for item in value) else ", "
-            return separator.join(_cell("", item) for item in value)
-        case Mapping():
-            is_nested = any(isinstance(item, Mapping | list) for item in value.values())
-            separator = "; " if is_nested else ", "
-            return separator.join(f"{key} {_cell('', item)}" for key, item in value.items())
-        case _:
-            return _plain(value)
-
-
-def _text(text: str, style: str) -> "Text":
-    from rich.text import Text
-
-    cell = Text(printable(text), overflow="fold")
-    cell.stylize(style)  # unlike the style of a Text, not of the spaces that fill its cell
-    return cell
-
-
-def _value(column: str, value: object) -> "Text":
-    style = STATUS_STYLES.get(str(value), "") if column in STATUSES else ""
-    return _text(_cell(column, value), style)
-
-
-def _field(name: str, value: object) -> "Text":
-    """Return a value as a single resource shows it: what is in a mapping, each on its own line."""
-    from rich.text import Text
-
-    if not isinstance(value, Mapping) or not value:
-        return _value(name, value)
-    lines = [_text(f"{key} {_cell(str(key), item)}", "") for key, item in value.items()]
-    return Text("\n", overflow="fold").join(lines)
-
-
 def _print_table(items: Sequence[Item], shown: Sequence[str], view: View) -> None:
     """Print a list for people; an empty one is nothing at all."""
     if items:
-        _print_rich(functools.partial(_list_table, items, shown), view)
+        _print_drawn(functools.partial(_rows, items, shown, view), view)
 
 
-def _list_table(items: Sequence[Item], shown: Sequence[str], width: int) -> "Table":
-    """Return a list as a row an item; on a terminal that is too narrow, as a block an item."""
-    heads = [_text(name, "bold") for name in shown]
-    rows = [[_value(name.casefold(), _listed(item, name)) for name in shown] for item in items]
-    table = _row_table(shown, heads, rows)
-    if _least(table) <= width or not sys.stdout.isatty():
-        return table
-    gap = (_text("", ""), _text("", ""))
-    blocks = [pair for row in rows for pair in (gap, *zip(heads, row, strict=True))]
-    return _grid(blocks[1:])
-
-
-def _row_table(
-    shown: Sequence[str], heads: "Sequence[Text]", rows: "Sequence[Sequence[Text]]"
-) -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.header_style = ""
-    for index, (name, head) in enumerate(zip(shown, heads, strict=True)):
-        width = max(text.cell_len for text in (head, *(row[index] for row in rows)))
-        folds = _may_fold(name.casefold(), width)
-        table.add_column(
-            head,
-            justify="right" if name.casefold() in NUMBERS else "left",
-            min_width=min(width, NARROWEST) if folds else width,
-            no_wrap=not folds,
-        )
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _may_fold(column: str, width: int) -> bool:
-    is_id = column in ("id", "owner") or column.endswith("_id")
-    if is_id:
-        return width > LONGEST_ID
-    return column in FOLDABLE or width > ID_WIDTH
+def _rows(items: Sequence[Item], shown: Sequence[str], view: View, width: int) -> list[str]:
+    values = [[_listed(item, name) for name in shown] for item in items]
+    return table.of_rows(shown, values, width, colored=_colored(view.color))
 
 
 def _print_fields(fields: Item, view: View) -> None:
-    rows = [(_text(name, "bold"), _field(name, value)) for name, value in fields.items()]
-    _print_rich(lambda _width: _grid(rows), view)
+    _print_drawn(lambda width: table.of_fields(fields, width, colored=_colored(view.color)), view)
 
 
-def _grid(rows: "Sequence[tuple[Text, Text]]") -> "Table":
-    """Return names and their values, one below the other."""
-    from rich.table import Table
+def _print_drawn(draw: Callable[[int], list[str]], view: View) -> None:
+    """Print the lines that ``draw`` makes for the columns of the terminal.
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, min_width=max((name.cell_len for name, _ in rows), default=0))
-    table.add_column(min_width=min(ID_WIDTH, max((v.cell_len for _, v in rows), default=0)))
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _print_rich(made: "Callable[[int], Table]", view: View) -> None:
-    """Print the table ``made`` for the width of the terminal, or that of its ids if it is more.
-
-    One that is longer than the screen goes to the pager, if there is one.
+    A table that is longer than the screen goes to the pager, if there is one.
     """
     size = shutil.get_terminal_size((ANY_WIDTH, 24))
-    lines = _drawn(made(size.columns), view, size.columns)
+    lines = draw(size.columns)
     text = "".join(f"{line}\n" for line in lines)
     if len(lines) < size.lines:
         _out(text)
     else:
         _show_long(text, view.pager)
-
-
-def _drawn(table: "Table", view: View, width: int) -> list[str]:
-    """Return the lines of a table, which are longer than ``width`` where its ids do not fit."""
-    from rich.console import Console
-
-    console = Console(
-        file=sys.stdout,
-        color_system="standard" if _colored(view.color) else None,
-        no_color=False,
-        width=max(width, _least(table)),
-        height=1,  # only that it does not ask the terminal
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-    with console.capture() as drawn:  # Rich fills lines up with spaces
-        console.print(table, crop=False)
-    return [line.rstrip() for line in drawn.get().splitlines()]
-
-
-def _least(table: "Table") -> int:
-    """Return the columns that a table needs; with fewer Rich would leave out some of its own."""
-    return sum((column.min_width or 0) + 2 for column in table.columns) - 2
 
 
 def _show_long(text: str, command: str) -> None:
@@ -577,7 +439,7 @@ def _screenful(
 ) -> list[str]:
     """Return the lines of a screen: as much of a list as there is room for, and what it is."""
     room = max(height - 2, 0)
-    lines = _drawn(_list_table(items[:room], shown, width), view, width) if items else []
+    lines = _rows(items[:room], shown, view, width) if items else []
     if len(lines) > room or len(items) > room:
         count += ", not all shown,"
     return [*lines[:room], "", printable(f"{count} {state}")][-height:]

@@ -21,7 +21,7 @@ WARM = IMAGE | {
     f"glancectl.{name}"
     for name in (
         *("answer", "api", "auth", "clouds", "config", "query", "render", "rest", "retry"),
-        *("nearest", "private", "redact", "shape", "terminal", "tokens"),
+        *("nearest", "private", "redact", "shape", "table", "terminal", "tokens"),
     )
 }
 SUGGEST = ROOT | {
