@@ -5,9 +5,9 @@ import os
 import sys
 import threading
 
-# Objects that a start makes, with a login, and more. Nearly all stay, yet Python looks for cycles
-# among them after each 700, and once more at the end: a quarter of the time of a short command.
-OBJECTS = 150_000
+# Python looks for cycles after so many new objects. Nearly all that a start makes stay; to look
+# among them after each 700, and once more at the end, is a quarter of the time of a short command.
+OBJECTS = 20_000
 
 
 def run() -> None:
