@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import transfers
+from counter import counted
 from peers import ROOT, Run, RunFailed, execute, install, install_ours
 from report import GIB, MIB, PEERS, Target, human, preface, target_table, tell
 
@@ -193,6 +194,21 @@ def measure(title: str, cases: Sequence[Case], rounds: int, warm_up: bool = True
     return runs
 
 
+def requests(place: Place, cases: Callable[[Place], Sequence[Case]]) -> dict[str, int]:
+    """Return how many requests each case makes, those of its login included: of a second run."""
+    cloud = place.cloud
+    with counted(cloud.env["OS_AUTH_URL"]) as keystone, counted(cloud.endpoint) as glance:
+        endpoint = {"OS_IMAGE_ENDPOINT_OVERRIDE": glance.url, "OS_IMAGE_URL": glance.url}
+        env = {**cloud.env, **endpoint, "OS_AUTH_URL": keystone.url}
+        found = {}
+        for case in cases(place._replace(cloud=Cloud(env, cloud.token, glance.url))):
+            execute(case.argv, case.env, case.stdin)
+            before = keystone.count + glance.count
+            execute(case.argv, case.env, case.stdin)
+            found[case.name] = keystone.count + glance.count - before
+    return found
+
+
 def _wall(runs: Runs, name: str) -> float:
     return median(run.wall for run in runs[name])
 
@@ -210,19 +226,21 @@ def at_most(title: str, runs: Runs, ours: str, other: str, most: float) -> Targe
     return Target(what, f"at most {most}", f"{found:.2f}", found <= most)
 
 
-def table(title: str, runs: Runs, first: str) -> str:
+def table(title: str, runs: Runs, first: str, asked: Mapping[str, int] | None = None) -> str:
     """Return a Markdown table of medians, with ``first`` as a part of each other row."""
+    asked = asked or {}
     lines = [
         f"### {title}",
         "",
-        f"| | median s | first output s | peak memory | {first} is … of it |",
-        "|---|---:|---:|---:|---:|",
+        f"| | median s | first output s | peak memory | requests | {first} is … of it |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for name, found in runs.items():
         memory = human(max(run.memory for run in found) // MIB * MIB)
         begins = median(run.first_line for run in found)
         part = "" if name == first else f"{share(runs, first, name):.2f}"
-        lines.append(f"| {name} | {_wall(runs, name):.3f} | {begins:.3f} | {memory} | {part} |")
+        cells = (name, f"{_wall(runs, name):.3f}", f"{begins:.3f}", memory)
+        lines.append(f"| {' | '.join(cells)} | {asked.get(name, '')} | {part} |")
     return "\n".join([*lines, ""])
 
 
@@ -269,17 +287,9 @@ def commands(place: Place, rounds: int) -> Section:
     for verb, (words, glance_words, path) in verbs.items():
         title = f"image {verb}"
         warm, cold = f"{OURS}, {WARM}", f"{OURS}, {COLD}"
-        cases = [
-            ours(place, warm, *words),
-            ours(place, cold, "--no-token-cache", *words),
-            peer(place, OPENSTACK, COLD, *words),
-            peer(place, OPENSTACK, GIVEN, *words),
-            peer(place, GLANCE, COLD, *glance_words),
-            peer(place, GLANCE, GIVEN, *glance_words),
-            curl(place, path),
-        ]
-        runs = measure(title, cases, rounds)
-        texts.append(table(title, runs, warm))
+        cases = partial(_one_command, words, glance_words, path)
+        runs = measure(title, cases(place), rounds)
+        texts.append(table(title, runs, warm, requests(place, cases)))
         targets += [
             at_most(title, runs, warm, f"{OPENSTACK}, {COLD}", 0.15),
             at_most(title, runs, warm, f"{GLANCE}, {COLD}", 0.2),
@@ -290,6 +300,23 @@ def commands(place: Place, rounds: int) -> Section:
     return "\n".join(texts), targets
 
 
+def _one_command(
+    words: Sequence[str], glance_words: Sequence[str], path: str, place: Place
+) -> list[Case]:
+    return [
+        ours(place, f"{OURS}, {WARM}", *words),
+        ours(place, f"{OURS}, {COLD}", "--no-token-cache", *words),
+        peer(place, OPENSTACK, COLD, *words),
+        peer(place, OPENSTACK, GIVEN, *words),
+        peer(place, GLANCE, COLD, *glance_words),
+        peer(place, GLANCE, GIVEN, *glance_words),
+        curl(place, path),
+    ]
+
+
+LISTED = {name: f"glancectl -f {name}" for name in ("json", "tsv", "jsonl")}
+
+
 def lists(place: Place, rounds: int) -> Section:
     """Measure lists of many images: whole, and until the first line."""
     texts, targets, memory = [], [], {}
@@ -297,25 +324,19 @@ def lists(place: Place, rounds: int) -> Section:
         reserve(place.cloud, count - len(ids(place.cloud)))
         known = ids(place.cloud)
         pages = [f"&marker={known[place - 1]}" for place in range(1000, count, 1000)]
-        rows = {name: f"glancectl -f {name}" for name in ("json", "tsv", "jsonl")}
         title = f"image list of {count:,}"
-        cases = [
-            *(ours(place, rows[name], "image", "list", "-f", name) for name in rows),
-            peer(place, OPENSTACK, COLD, "image", "list", "-f", "json"),
-            peer(place, GLANCE, COLD, "image-list"),
-            curl(place, *(f"/v2/images?limit=1000{page}" for page in ("", *pages))),
-        ]
-        runs = measure(title, cases, rounds, warm_up=False)
-        texts.append(table(title, runs, rows["json"]))
-        memory[count] = max(run.memory for run in runs[rows["jsonl"]])
+        cases = partial(_one_list, ["", *pages])
+        runs = measure(title, cases(place), rounds, warm_up=False)
+        texts.append(table(title, runs, LISTED["json"], requests(place, cases)))
+        memory[count] = max(run.memory for run in runs[LISTED["jsonl"]])
         if count == 3000:
             for name in ("json", "tsv"):
                 targets += [
-                    at_most(title, runs, rows[name], f"{OPENSTACK}, {COLD}", 0.2),
-                    at_most(title, runs, rows[name], f"{GLANCE}, {COLD}", 0.6),
-                    at_most(title, runs, rows[name], CURL, 1.3),
+                    at_most(title, runs, LISTED[name], f"{OPENSTACK}, {COLD}", 0.2),
+                    at_most(title, runs, LISTED[name], f"{GLANCE}, {COLD}", 0.6),
+                    at_most(title, runs, LISTED[name], CURL, 1.3),
                 ]
-            first = median(run.first_line / run.wall for run in runs[rows["jsonl"]])
+            first = median(run.first_line / run.wall for run in runs[LISTED["jsonl"]])
             what = f"{title}: first line of -f jsonl, as a part of the whole"
             targets.append(Target(what, "after the first page", f"{first:.2f}", first < 0.67))
     few, many = memory[LISTS[0]], memory[LISTS[-1]]
@@ -323,6 +344,15 @@ def lists(place: Place, rounds: int) -> Section:
     more = many - few
     targets.append(Target(what, "at most 15 MiB more", human(max(more, 0)), more <= 15 * MIB))
     return "\n".join(texts), targets
+
+
+def _one_list(pages: Sequence[str], place: Place) -> list[Case]:
+    return [
+        *(ours(place, row, "image", "list", "-f", name) for name, row in LISTED.items()),
+        peer(place, OPENSTACK, COLD, "image", "list", "-f", "json"),
+        peer(place, GLANCE, COLD, "image-list"),
+        curl(place, *(f"/v2/images?limit=1000{page}" for page in pages)),
+    ]
 
 
 def bulk(place: Place, rounds: int) -> Section:
