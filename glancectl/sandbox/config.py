@@ -108,8 +108,12 @@ def write_clouds(state: Path, settings: Settings) -> None:
 
 
 def database(folder: Path, service: str) -> dict[str, object]:
-    """Return the options of the database of ``service`` kept in ``folder``."""
-    return {"connection": f"sqlite:///{folder / service}.db"}
+    """Return the options of the database of ``service`` kept in ``folder``.
+
+    It does not wait for the disk: a killed service loses nothing by that, only a machine that
+    loses its power may, and a sandbox is remade.
+    """
+    return {"connection": f"sqlite:///{folder / service}.db", "sqlite_synchronous": False}
 
 
 def keystone(state: Path) -> Sections:
