@@ -378,12 +378,21 @@ def bulk(place: Place, rounds: int) -> Section:
             ours(place, OURS, "image", "delete", *reserve(place.cloud, BULK)),
             peer(place, OPENSTACK, COLD, "image", "delete", *reserve(place.cloud, BULK)),
             peer(place, GLANCE, COLD, "image-delete", *reserve(place.cloud, BULK)),
+            _parallel_delete(place, reserve(place.cloud, BULK)),
         ]
         for name, found in measure(title, cases, 1, warm_up=False).items():
             runs.setdefault(name, []).extend(found)
     texts.append(table(title, runs, OURS))
     targets.append(at_most(title, runs, OURS, f"{OPENSTACK}, {COLD}", 0.25))
     return "\n".join(texts), targets
+
+
+def _parallel_delete(place: Place, images: Sequence[str]) -> Case:
+    """Return the floor: one curl that sends as many requests at once as glancectl does."""
+    floor = curl(place, *(f"/v2/images/{image_id}" for image_id in images))
+    program, *arguments = floor.argv
+    argv = [program, "--parallel", "--parallel-max", "8", "-X", "DELETE", *arguments]
+    return floor._replace(name=f"{CURL}, 8 at once", argv=argv)
 
 
 def move(place: Place, rounds: int, folder: Path) -> Section:
