@@ -5,9 +5,11 @@ import io
 import json
 import os
 import pty
+import re
 import struct
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -425,6 +427,19 @@ def test_bar_gives_way_to_notes_and_retries() -> None:
         assert bar.startswith("a: uploading   0% |")
         progress.resume(2 * MIB)
         assert made.lines[-1].startswith("a: uploading  50% |")
+
+
+def test_a_bar_of_several_goes_on_from_where_it_is_when_one_of_them_starts_anew() -> None:
+    with screen() as made, Progress("3 images", 0, stream=made.stream) as progress:
+        progress.add(3 * MIB, total=8 * MIB)
+        progress.add(-MIB)
+        began = len(made.read())
+        for _ in range(4):
+            time.sleep(0.11)  # as often as a bar is drawn
+            progress.add(MIB)
+        drawn = made.read()[began:]
+    assert re.findall(r" (\d+)% ", drawn) == ["38", "50", "62", "75"]
+    assert "-" not in re.sub(r"\|[^|]*\|", "", drawn).replace("downloading", "")
 
 
 @pytest.mark.parametrize("columns", [20, 60, 200])

@@ -228,6 +228,7 @@ class Bar:
         self._count = count
         self._stream = stream
         self._bar: tqdm[NoReturn] | None = None
+        self._kept = 0  # bytes, as of the last step
 
     def begin(self) -> None:
         from tqdm import tqdm
@@ -262,7 +263,8 @@ class Bar:
         bar.bar_format = self._format()
         if count.is_wait:
             bar.refresh()
-        elif count.bytes < bar.n or count.kept != bar.initial:
+        elif count.bytes < bar.n or count.kept != self._kept:
+            self._kept = count.kept
             bar.reset()
             bar.n = bar.last_print_n = bar.initial = count.bytes  # initial: not in the rate
         else:
