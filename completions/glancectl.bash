@@ -17,8 +17,8 @@ _glancectl_command() {
                 --color=auto|always|never"
             ;;
         "image")
-            commands="list show create delete upload stage download import wait update activate
-                deactivate locations"
+            commands="list show create delete apply export copy upload stage download import wait
+                prune publish update activate deactivate verify locations"
             flags="-h --help"
             ;;
         "image list")
@@ -59,6 +59,34 @@ _glancectl_command() {
             arguments="image..."
             flags="-y --yes --if-exists --unprotect -q --quiet -h --help"
             options="--jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image apply")
+            arguments="file"
+            flags="--prune --dry-run --exit-code --no-check --no-verify -q --quiet -h --help"
+            options="--limit-rate=text --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image export")
+            flags="--no-check --hidden --protected --unprotected -q --quiet -h --help"
+            options="--name=text --match=text --status=image-status
+                --visibility=private|shared|community|public|all --owner=project --tag=tag
+                --property=text --disk-format=disk-format --container-format=container-format
+                --member-status=accepted|pending|rejected|all --size-min=text --size-max=text
+                --created-after=text --created-before=text --updated-after=text
+                --updated-before=text --checksum=text --hash=text --id=image-id --filter=text
+                --sort=text --limit=text --jobs=text -f=yaml|json --format=yaml|json"
+            ;;
+        "image copy")
+            arguments="image..."
+            flags="--protected --unprotected --members --no-check --if-missing --server-side -q
+                --quiet -h --help"
+            options="--to-cloud=cloud --to-region=text --to-project=project --name=text
+                --visibility=private|shared|community|public --store=store --timeout=text
+                --interval=text --limit-rate=text --jobs=text
+                -f=table|tsv|json|jsonl|yaml|csv|value
                 --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
                 --column=image-column"
             ;;
@@ -108,6 +136,26 @@ _glancectl_command() {
                 --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
                 --column=image-column"
             ;;
+        "image prune")
+            flags="--all-projects --no-check -y --yes --dry-run -q --quiet -h --help"
+            options="--name=text --match=text --tag=tag --older-than=text --keep=text --stuck=text
+                --owner=project --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image publish")
+            arguments="text file"
+            flags="--dry-run --protected --unprotected --hidden --visible --no-check --no-verify
+                --allow-empty --no-sniff -q --quiet -h --help"
+            options="--retire=hide|deactivate|delete|none --keep=text --disk-format=disk-format
+                --container-format=container-format --min-disk=text --min-ram=text
+                --visibility=private|shared|community|public --owner=project --tag=tag
+                --property=text --properties-file=file --size=text --max-size=text --checksum=file
+                --header=text --decompress=auto|none|gzip|bzip2|xz|zstd --store=store
+                --limit-rate=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
         "image update")
             arguments="image..."
             flags="--protected --unprotected --hidden --visible --no-check --purge-properties
@@ -131,6 +179,13 @@ _glancectl_command() {
             arguments="image..."
             flags="-q --quiet -h --help"
             options="--jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image verify")
+            arguments="image file"
+            flags="-q --quiet -h --help"
+            options="--limit-rate=text --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
                 --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
                 --column=image-column"
             ;;

@@ -21,6 +21,8 @@ Member = dict[str, Any]  # member_id image_id status created_at updated_at
 Task = dict[str, Any]  # id type status owner …; a list of all tasks leaves input and message out
 Store = dict[str, Any]  # id description? default? read-only?; the last two are the text "true"
 PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
+# How Glance answers one of two requests at once that delete an image.
+DELETED_TWICE = ("transition from deleted to", "transition from pending_delete to")
 IN_DOUBT = "it may have been carried out"
 
 
@@ -106,12 +108,25 @@ class Glance:
         return decode(response, IMAGE)
 
     def delete_image(self, image_id: str) -> None:
-        """Delete an image, whatever its status. Raises RefusedError when it is protected."""
+        """Delete an image, whatever its status.
+
+        Raises RefusedError when it is protected, NotFoundError when it is gone, just now perhaps.
+        """
+        doing = f"delete image {image_id}"
         try:
-            self.rest.request("DELETE", f"/v2/images/{image_id}", doing=f"delete image {image_id}")
+            self.rest.request("DELETE", f"/v2/images/{image_id}", doing=doing)
         except NotFoundError as error:
             if not error.retried:  # else the try before this one deleted it
                 raise
+        except RefusedError as error:
+            if error.status != 400 or not any(t in str(error.cause) for t in DELETED_TWICE):
+                raise
+            raise NotFoundError(
+                f"cannot {doing}: not found",
+                cause=error.cause,
+                status=error.status,
+                request_id=error.request_id,
+            ) from None
 
     def deactivate_image(self, image_id: str) -> None:
         """Make the data of an active image unreadable for all but admins."""

@@ -21,6 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from glancectl import clouds, retry, tokens
 from glancectl.clouds import NO_CREDENTIALS_HINT, Settings
+from glancectl.clouds import looks_like_project_id as looks_like_project_id
 from glancectl.errors import (
     AuthError,
     GlancectlError,
@@ -237,12 +238,6 @@ def _unchecked_project(project: str) -> str:
     )
 
 
-def looks_like_project_id(text: str) -> bool:
-    """Tell whether ``text`` has the form of Keystone's ids: 32 hex digits, dashes or not."""
-    digits = text.replace("-", "")
-    return len(digits) == 32 and all(c in "0123456789abcdef" for c in digits.lower())
-
-
 def _fingerprint(settings: Settings) -> str:
     """Return the cache key: it changes with any identity, scope, cloud file or variable."""
     patience = {"timeout": None, "retries": None, "use_token_cache": None}
@@ -267,7 +262,7 @@ def _content(path: Path) -> bytes:
 def _ready_made(settings: Settings) -> Access | None:
     """Return the access that OS_TOKEN and --endpoint give without Keystone, if both are there."""
     token = os.environ.get("OS_TOKEN")
-    if not token or not settings.endpoint:
+    if not token or not settings.endpoint or settings.project:
         return None
     if not tokens.is_sendable(token):
         raise AuthError("OS_TOKEN is no token: it has a line break, a space at an end, or the like")
@@ -284,7 +279,12 @@ def _without_version(endpoint: str) -> str:
 
 def _log_in(settings: Settings) -> Access:
     """Log in at Keystone, trying again where that can help."""
-    return _patiently(settings, lambda: _log_in_once(settings))
+    try:
+        return _patiently(settings, lambda: _log_in_once(settings))
+    except AuthError as error:
+        if settings.project and error.status == 401:  # as for an unknown project
+            error.hint = f"check that the user has a role in project {settings.project!r}"
+        raise
 
 
 def _patiently(settings: Settings, ask: Callable[[], T]) -> T:
@@ -316,6 +316,7 @@ def _log_in_once(settings: Settings) -> Access:
             # Auth types without a catalogue (none, http_basic, admin_token) have no document.
             get_access = getattr(session.auth, "get_access", None)
             document = get_access(session) if get_access else None
+        _require_scope(settings, document)
         endpoint = (
             settings.endpoint
             or region.get_endpoint("image")
@@ -329,6 +330,17 @@ def _log_in_once(settings: Settings) -> Access:
             verify=True if verify is None else verify,
             cert=list(cert) if isinstance(cert, tuple) else cert,
             **_identity(document),
+        )
+
+
+def _require_scope(settings: Settings, document: Any) -> None:
+    """Raise AuthError when another project was asked for and the login is not of that."""
+    scope = (document.project_id, document.project_name) if document else ()
+    if settings.project and settings.project not in scope:
+        raise AuthError(
+            f"these credentials cannot be used for project {settings.project!r}",
+            cause="the login is for " + (f"project {scope[1]!r}" if scope else "no project"),
+            hint="name an entry of clouds.yaml that is for that project",
         )
 
 

@@ -32,7 +32,8 @@ NO_CREDENTIALS_HINT = (
 class Settings:
     """How to reach the cloud, as the global options and their variables say.
 
-    timeout: seconds for one request. retries: tries after the first.
+    timeout: seconds for one request. retries: tries after the first. project: the id or name of
+    another project to log in to than the one that the credentials are configured for.
     """
 
     cloud: str | None = None
@@ -44,6 +45,7 @@ class Settings:
     timeout: float = 60.0
     retries: int = 4
     use_token_cache: bool = True
+    project: str | None = None
 
 
 def sandbox_clouds() -> Path:
@@ -122,6 +124,8 @@ def _chosen(settings: Settings) -> "CloudRegion":
         options["verify"] = False
     elif settings.cacert:
         options["cacert"] = settings.cacert
+    if settings.project:
+        options |= _scope(settings.project)
     config = OpenStackConfig(
         app_name="glancectl",
         config_files=_candidates("clouds"),
@@ -138,6 +142,25 @@ def _chosen(settings: Settings) -> "CloudRegion":
     # openstack.config only knows the regions that the cloud's entry names; the catalogue,
     # which is asked later, knows all.
     return config.get_one(cloud=cloud, **options)
+
+
+def _scope(project: str) -> dict[str, Any]:
+    """Return the options of openstack.config that scope a login to a project, by id or name.
+
+    An empty text unsets what the files and variables say; None would leave it.
+    """
+    is_id = looks_like_project_id(project)
+    return {
+        "project_id": project if is_id else "",
+        "project_name": "" if is_id else project,
+        "auth": {"system_scope": ""},
+    }
+
+
+def looks_like_project_id(text: str) -> bool:
+    """Tell whether ``text`` has the form of Keystone's ids: 32 hex digits, dashes or not."""
+    digits = text.replace("-", "")
+    return len(digits) == 32 and all(c in "0123456789abcdef" for c in digits.lower())
 
 
 def _sandbox_config(cloud: str) -> Any:

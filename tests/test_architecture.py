@@ -50,7 +50,10 @@ ALLOWED: dict[str, set[str]] = {
     "transfer.part": {"api", "transfer"},
     "transfer.fetch": {"answer", "api", "body", "retry", "terminal", "transfer"},
     "transfer.download": {"api", "terminal", "transfer"},
-    "flows": {"answer", "api", "parallel", "patch", "resolve", "query", "transfer", "watch"},
+    "transfer.relay": {"api", "transfer"},
+    "flows": {
+        "answer", "api", "nearest", "parallel", "patch", "query", "resolve", "transfer", "watch",
+    },
     "flows.suggestions": {
         "answer", "api", "auth", "clouds", "flows", "private", "rest", "terminal",
     },

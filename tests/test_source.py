@@ -287,7 +287,7 @@ def test_an_idle_pipe(pipe):
     error = failure("-", timeout=0.05)
     assert type(error) is GaveUpError
     assert error.exit == Exit.TIMEOUT
-    assert error.message == "nothing arrived on stdin within 0.05 seconds, so nothing was created"
+    assert error.message == "nothing arrived on stdin within 0.05 seconds, so nothing was done"
     assert error.hint == "--timeout SECONDS waits longer"
 
 

@@ -7,8 +7,8 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -58,7 +58,19 @@ NOUNS = {
     "completion": "Print the script that completes glancectl's words in bash, zsh or fish.",
 }
 SUGGEST = "_suggest"  # what those scripts call for words that only the cloud knows; in no help
-MORE_OF = {"image": ("image_data", "image_import", "image_update", "locations")}
+MORE_OF = {
+    "image": (
+        "image_catalogue",
+        "image_copy",
+        "image_data",
+        "image_import",
+        "image_prune",
+        "image_publish",
+        "image_update",
+        "image_verify",
+        "locations",
+    )
+}
 
 
 @dataclass
@@ -92,9 +104,12 @@ class State:
         found = self.config.find("cloud")
         return found.value if found else None
 
-    def option(self, name: str, default: Any = None) -> Any:
-        """Return an option: as given, else as the config file has it, else its default."""
-        found = None if name in self.given else self.config.find(name, self.cloud)
+    def option(self, name: str, default: Any = None, *, cloud: str | None = None) -> Any:
+        """Return an option: as given, else as the config file has it, else its default.
+
+        cloud: the one that the file is asked about, when it is not the one in use.
+        """
+        found = None if name in self.given else self.config.find(name, cloud or self.cloud)
         return found.value if found else self.options.get(name, default)
 
     def origin(self, name: str) -> str:
@@ -115,6 +130,26 @@ class State:
             "cloud": self.cloud,
             "timeout": self.option("timeout"),
             "retries": self.option("retries"),
+        }
+
+    def settings_of(
+        self, *, cloud: str | None, region: str | None, project: str | None
+    ) -> dict[str, Any]:
+        """Return the fields of clouds.Settings for another cloud, region or project.
+
+        Another cloud is reached as its entry in clouds.yaml says: what the global options say of
+        endpoints and certificates is of the cloud in use.
+        """
+        if cloud is None:
+            changed = {"region": region, "endpoint": None} if region else {}
+            return {**self.settings, **changed, "project": project}
+        return {
+            "cloud": cloud,
+            "region": region,
+            "project": project,
+            "timeout": self.option("timeout", cloud=cloud),
+            "retries": self.option("retries", cloud=cloud),
+            "use_token_cache": self.options["use_token_cache"],
         }
 
     @property
@@ -367,12 +402,29 @@ def _log_to_stderr(ctx: typer.Context, debug: bool) -> None:
 
 def connect(ctx: typer.Context) -> "Glance":
     """Return the image service that the global options name; the one door to ``api``."""
+    return ctx.with_resource(_closing(_glance(ctx.obj.settings)))
+
+
+def connect_to(
+    ctx: typer.Context,
+    *,
+    cloud: str | None = None,
+    region: str | None = None,
+    project: str | None = None,
+) -> "Glance":
+    """Return the image service of another cloud, or of another region or project of this one."""
+    settings = ctx.obj.settings_of(cloud=cloud, region=region, project=project)
+    return ctx.with_resource(closing(_glance(settings)))
+
+
+def _glance(settings: Mapping[str, Any]) -> "Glance":
+    """Return the image service that the fields of clouds.Settings name; nothing is sent."""
     from glancectl.api import Glance
     from glancectl.auth import Login
     from glancectl.clouds import Settings
     from glancectl.rest import Rest
 
-    return ctx.with_resource(_closing(Glance(Rest(Login(Settings(**ctx.obj.settings))))))
+    return Glance(Rest(Login(Settings(**settings))))
 
 
 @contextmanager

@@ -30,7 +30,11 @@ OF_SOME: dict[str, tuple[Exit, ...]] = {
     "allow_failure": (Exit.PARTIAL,),
     "exit_code": (Exit.DIFFERS,),
     "tag remove": (Exit.PARTIAL,),
-    "image verify": (Exit.INTEGRITY, Exit.DIFFERS),
+    "image verify": (Exit.INTEGRITY, Exit.PARTIAL, Exit.DIFFERS),
+    "image prune": (Exit.PARTIAL,),
+    "image copy": (Exit.INTEGRITY,),
+    "image publish": (Exit.PARTIAL,),
+    "image apply": (Exit.PARTIAL,),
 }
 
 

@@ -1,7 +1,9 @@
 """glancectl image: list, show, create, delete. The files image_*.py add the other verbs."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,28 +18,41 @@ from glancectl.cli.options import (
     DecompressOpt,
     DiskFormatOpt,
     FormatOpt,
+    HashFilterOpt,
     HeaderOpt,
+    HiddenFilterOpt,
     HiddenOpt,
+    IdFilterOpt,
     ImageArg,
     ImagesArg,
     IntervalOpt,
     JobsOpt,
+    LimitOpt,
     LimitRateOpt,
+    MatchOpt,
     MaxSizeOpt,
+    Md5FilterOpt,
+    MemberStatusOpt,
     MinDiskOpt,
     MinRamOpt,
+    NameFilterOpt,
     NoCheckOpt,
     NoSniffOpt,
     NoVerifyOpt,
     OwnerOpt,
+    Pair,
     PropertiesFileOpt,
     PropertyFilterOpt,
     PropertyOpt,
     ProtectedOpt,
     QuietOpt,
+    RawFilterOpt,
     SizeOpt,
+    SortOpt,
+    StatusFilterOpt,
     StoreOpt,
     TagsOpt,
+    VisibilityFilterOpt,
     VisibilityOpt,
     WatchOpt,
     confirm,
@@ -45,7 +60,6 @@ from glancectl.cli.options import (
     list_view,
     may_ask,
     notes,
-    pair,
     project,
     properties,
     show_each,
@@ -54,6 +68,9 @@ from glancectl.cli.options import (
     view,
 )
 from glancectl.cli.payload import SourceFlags, fit, open_payload
+
+if TYPE_CHECKING:
+    from glancectl.api import Glance, Image
 
 app = new_app(NOUNS["image"])
 
@@ -78,30 +95,18 @@ LONG_COLUMNS = (
 )
 def list_(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Option(metavar="<name>", help="Exact name.")] = None,
-    match: Annotated[
-        str | None, typer.Option(metavar="<glob>", help="Name pattern like 'ubuntu-*'.")
-    ] = None,
-    status: Annotated[
-        str | None, typer.Option(metavar="<status>", help="active, queued, deactivated, …")
-    ] = None,
-    visibility: Annotated[
-        Literal["private", "shared", "community", "public", "all"] | None,
-        typer.Option(metavar="<who>", help="private, shared, community, public or all."),
-    ] = None,
+    name: NameFilterOpt = None,
+    match: MatchOpt = None,
+    status: StatusFilterOpt = None,
+    visibility: VisibilityFilterOpt = None,
     owner: OwnerOpt = None,
     no_check: NoCheckOpt = False,
     tag: TagsOpt = None,
     property_: PropertyFilterOpt = None,
     disk_format: DiskFormatOpt = None,
     container_format: ContainerFormatOpt = None,
-    member_status: Annotated[
-        Literal["accepted", "pending", "rejected", "all"] | None,
-        typer.Option(
-            metavar="<answer>", help="Of shared ones: accepted, pending, rejected or all."
-        ),
-    ] = None,
-    hidden: Annotated[bool, typer.Option("--hidden", help="Hidden images only.")] = False,
+    member_status: MemberStatusOpt = None,
+    hidden: HiddenFilterOpt = False,
     protected: ProtectedOpt = None,
     size_min: BytesOpt = None,
     size_max: BytesOpt = None,
@@ -109,26 +114,12 @@ def list_(
     created_before: DateOpt = None,
     updated_after: DateOpt = None,
     updated_before: DateOpt = None,
-    checksum: Annotated[
-        str | None, typer.Option(metavar="<md5>", help="MD5, os_hash_value of the data.")
-    ] = None,
-    hash_: Annotated[
-        str | None,
-        typer.Option("--hash", metavar="<hex>", help="MD5, os_hash_value of the data."),
-    ] = None,
-    id_: Annotated[
-        list[str] | None, typer.Option("--id", metavar="<id>", help="This image. Repeatable.")
-    ] = None,
-    filter_: Annotated[
-        list[Any] | None,
-        typer.Option(
-            "--filter", parser=pair, metavar="K=V", help="For Glance, as it is. Repeatable."
-        ),
-    ] = None,
-    sort: Annotated[
-        str | None, typer.Option(metavar="key[:asc|desc],…", help="Order, by Glance.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=0, metavar="N", help="Images in all.")] = None,
+    checksum: Md5FilterOpt = None,
+    hash_: HashFilterOpt = None,
+    id_: IdFilterOpt = None,
+    filter_: RawFilterOpt = None,
+    sort: SortOpt = None,
+    limit: LimitOpt = None,
     marker: Annotated[str | None, typer.Option(metavar="<id>", help="Begin after it.")] = None,
     page_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images a request.")] = 1000,
     long: Annotated[bool, typer.Option("--long", help="More columns.")] = False,
@@ -139,11 +130,10 @@ def list_(
     quiet: QuietOpt = False,
 ) -> None:
     """List images: all that Glance shows by default, in its order."""
-    from glancectl import query
-
     how = list_view(ctx, output, columns, quiet, is_watched=watch)
     glance = connect(ctx)
-    params = query.image_params(
+    read = listing(
+        glance,
         given(
             name=name,
             status=status,
@@ -164,25 +154,51 @@ def list_(
         ids=id_ or (),
         properties=property_ or (),
         raw=filter_ or (),
-    )
-    read = partial(
-        query.images,
-        glance,
-        params,
-        name=name,
-        tags=tag or (),
-        properties=property_ or (),
         match=match,
-        windows=[
-            query.Window("created_at", created_after, created_before),
-            query.Window("updated_at", updated_after, updated_before),
-        ],
+        created=(created_after, created_before),
+        updated=(updated_after, updated_before),
         limit=limit,
         marker=marker,
         page_size=page_size,
     )
     shown = LONG_COLUMNS if long else COLUMNS
     show_list(read, how, columns=shown, noun="image", every=interval if watch else None)
+
+
+def listing(
+    glance: "Glance",
+    fields: Mapping[str, Any],
+    *,
+    tags: Sequence[str],
+    ids: Sequence[str],
+    properties: Sequence[Pair],
+    raw: Sequence[Pair],
+    match: str | None,
+    created: tuple[datetime | None, datetime | None],
+    updated: tuple[datetime | None, datetime | None],
+    limit: int | None,
+    marker: str | None = None,
+    page_size: int = 1000,
+) -> "Callable[[], Iterator[Image]]":
+    """Return what reads the images that the filters of ``image list`` let through.
+
+    fields: Glance's own filters, and ``sort``. created, updated: after and before what.
+    """
+    from glancectl import query
+
+    return partial(
+        query.images,
+        glance,
+        query.image_params(fields, tags=tags, ids=ids, properties=properties, raw=raw),
+        name=fields.get("name"),
+        tags=tags,
+        properties=properties,
+        match=match,
+        windows=[query.Window("created_at", *created), query.Window("updated_at", *updated)],
+        limit=limit,
+        marker=marker,
+        page_size=page_size,
+    )
 
 
 @app.command(

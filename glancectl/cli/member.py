@@ -13,14 +13,13 @@ from glancectl.cli.options import (
     ProjectArg,
     ProjectsArg,
     notes,
+    own_project,
     show_each,
     view,
 )
-from glancectl.errors import AuthError
 
 if TYPE_CHECKING:
     from glancectl.api import Glance
-    from glancectl.auth import Login
     from glancectl.render import View
 
 app = new_app(NOUNS["member"])
@@ -136,7 +135,7 @@ def accept(
 ) -> None:
     """Accept an image for your own project, into its lists."""
     glance = connect(ctx)
-    own = _own_project(glance.rest.login)
+    own = own_project(glance.rest.login)
     _answer(glance, image, own, "accepted", view(ctx, output, columns, quiet))
 
 
@@ -150,7 +149,7 @@ def reject(
 ) -> None:
     """Reject an image for your own project, out of its lists."""
     glance = connect(ctx)
-    own = _own_project(glance.rest.login)
+    own = own_project(glance.rest.login)
     _answer(glance, image, own, "rejected", view(ctx, output, columns, quiet))
 
 
@@ -200,7 +199,7 @@ def inbox(
 
     glance = connect(ctx)
     login = glance.rest.login
-    offers = sharing.inbox(glance, _own_project(login), admin="admin" in login.access.roles)
+    offers = sharing.inbox(glance, own_project(login), admin="admin" in login.access.roles)
     shown = view(ctx, output, columns, quiet)
     render.records(offers, shown, columns=INBOX_COLUMNS, key="image_id")
 
@@ -213,14 +212,3 @@ def _answer(glance: "Glance", image: str, member: str, status: Status, shown: "V
         glance, image, lambda image_id: glance.set_member_status(image_id, member, status)
     )
     render.record(found, shown, key="member_id")
-
-
-def _own_project(login: "Login") -> str:
-    """Return the id of the caller's project. Raises AuthError when a bare token hides it."""
-    project_id = login.access.project_id
-    if project_id is None:
-        raise AuthError(
-            "which project is yours cannot be told from OS_TOKEN alone",
-            hint="log in through Keystone: --cloud NAME, or the other OS_* variables",
-        )
-    return project_id

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from glancectl.errors import GlancectlError, RefusedError, UsageError
+from glancectl.errors import AuthError, GlancectlError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from glancectl.auth import Login
@@ -172,6 +172,12 @@ FormatOpt = Annotated[
         show_default=False,
     ),
 ]
+CatalogueFormatOpt = Annotated[
+    Literal["yaml", "json"],
+    typer.Option(
+        "-f", "--format", callback=_remember_format, metavar="<format>", help="yaml or json."
+    ),
+]
 ColumnsOpt = Annotated[
     list[str] | None,
     typer.Option(
@@ -221,6 +227,47 @@ PropertyFilterOpt = Annotated[
     list[Any] | None,
     typer.Option("--property", parser=pair, metavar="K=V", help="With this value. Repeatable."),
 ]
+NameFilterOpt = Annotated[str | None, typer.Option("--name", metavar="<name>", help="Exact name.")]
+MatchOpt = Annotated[
+    str | None, typer.Option("--match", metavar="<glob>", help="Name pattern like 'ubuntu-*'.")
+]
+StatusFilterOpt = Annotated[
+    str | None,
+    typer.Option("--status", metavar="<status>", help="active, queued, deactivated, …"),
+]
+VisibilityFilterOpt = Annotated[
+    Literal["private", "shared", "community", "public", "all"] | None,
+    typer.Option(
+        "--visibility", metavar="<who>", help="private, shared, community, public or all."
+    ),
+]
+MemberStatusOpt = Annotated[
+    Literal["accepted", "pending", "rejected", "all"] | None,
+    typer.Option(
+        "--member-status",
+        metavar="<answer>",
+        help="Of shared ones: accepted, pending, rejected or all.",
+    ),
+]
+HiddenFilterOpt = Annotated[bool, typer.Option("--hidden", help="Hidden images only.")]
+Md5FilterOpt = Annotated[
+    str | None,
+    typer.Option("--checksum", metavar="<md5>", help="MD5, os_hash_value of the data."),
+]
+HashFilterOpt = Annotated[
+    str | None, typer.Option("--hash", metavar="<hex>", help="MD5, os_hash_value of the data.")
+]
+IdFilterOpt = Annotated[
+    list[str] | None, typer.Option("--id", metavar="<id>", help="This image. Repeatable.")
+]
+RawFilterOpt = Annotated[
+    list[Any] | None,
+    typer.Option("--filter", parser=pair, metavar="K=V", help="For Glance, as it is. Repeatable."),
+]
+SortOpt = Annotated[
+    str | None, typer.Option("--sort", metavar="key[:asc|desc],…", help="Order, by Glance.")
+]
+LimitOpt = Annotated[int | None, typer.Option("--limit", min=0, metavar="N", help="Images in all.")]
 
 # Fields of a record.
 LEAST = "Least disk and memory of a server."
@@ -526,6 +573,17 @@ def project(login: "Login", ref: str | None, no_check: bool) -> str | None:
     from glancectl import resolve
 
     return resolve.project(login, ref, check=not no_check)
+
+
+def own_project(login: "Login") -> str:
+    """Return the id of the caller's project. Raises AuthError when a bare token hides it."""
+    project_id = login.access.project_id
+    if project_id is None:
+        raise AuthError(
+            "which project is yours cannot be told from OS_TOKEN alone",
+            hint="log in through Keystone: --cloud NAME, or the other OS_* variables",
+        )
+    return project_id
 
 
 def may_ask() -> bool:

@@ -40,6 +40,8 @@ COMMANDS = (
     ("image pull", "image download"),
     ("image rm", "image delete"),
     ("image ls", "image list"),
+    ("image clone", "image copy"),
+    ("image cp", "image copy"),
     ("image share", "member add"),
     ("image unshare", "member remove"),
     ("image lock", "image update --protected"),
@@ -139,7 +141,8 @@ def unknown_command(ctx: Any, args: Sequence[str], known: Iterable[str]) -> Usag
 def unknown_option(ctx: Any, option: str, near: Sequence[str]) -> str:
     """Return what to say of an option that does not exist: with ours for it, or the nearest."""
     message = f"no such option {option}"
-    if option == "--name" and "[<name>]" in (param.metavar for param in ctx.command.params):
+    arguments = [p.metavar for p in ctx.command.params if p.param_type_name == "argument"]
+    if option == "--name" and arguments[:1] in (["<name>"], ["[<name>]"]):
         return f"{message}: the name is an argument"
     ours = OPTIONS.get(option) or next(iter(near), None)
     return f"{message}: did you mean {ours!r}?" if ours else message

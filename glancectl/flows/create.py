@@ -33,18 +33,18 @@ def create(
     A failure removes the record again unless ``keep``; the error says which. Raises what
     ``create_image`` and ``upload`` raise.
     """
-    with _new_record(glance, fields, keep=keep) as record:
+    with new_record(glance, fields, keep=keep) as record:
         return upload(glance, str(record["id"]), source, progress, options)
 
 
 def reserve(glance: Glance, fields: Mapping[str, object]) -> Image:
     """Create a record without data and return it; interrupted, it leaves none behind."""
-    with _new_record(glance, fields, keep=False) as record:
+    with new_record(glance, fields, keep=False) as record:
         return record
 
 
 @contextlib.contextmanager
-def _new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> Iterator[Image]:
+def new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> Iterator[Image]:
     """Create a record and hand it out; when the block fails, delete it again unless ``keep``.
 
     The id is made here, before the request: when no answer to it comes, for a signal or a fault,
@@ -58,7 +58,7 @@ def _new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> 
         surely_none = isinstance(error, TransportError) and error.unsent
         if own_id and not surely_none:
             glance.rest.hurry()
-            _remove(glance, {**fields, "id": image_id}, error)
+            remove(glance, {**fields, "id": image_id}, error)
         raise
     try:
         yield record
@@ -66,11 +66,11 @@ def _new_record(glance: Glance, fields: Mapping[str, object], *, keep: bool) -> 
         if keep:
             error.add_note(f"record {image_id} was kept")
         else:
-            _remove(glance, record, error)
+            remove(glance, record, error)
         raise
 
 
-def _remove(glance: Glance, record: Mapping[str, object], error: BaseException) -> None:
+def remove(glance: Glance, record: Mapping[str, object], error: BaseException) -> None:
     """Delete a record after ``error``, and add to it whether that worked."""
     image_id = str(record["id"])
     if isinstance(error, Interrupted):

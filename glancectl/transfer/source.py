@@ -10,7 +10,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote_to_bytes
@@ -185,6 +185,38 @@ def open_source(
     return source
 
 
+def repeatable(name: str, size: int, begin: Callable[[], Generator[bytes, None, None]]) -> Source:
+    """Return the source of ``size`` bytes that ``begin`` yields from the first on, each time anew.
+
+    Nothing of it is read yet, so that it has no head.
+    """
+    stream = _Stream(begin)
+    return Source(
+        name, read=stream.read, head=b"", size=size, close=stream.close, rewind=stream.rewind
+    )
+
+
+class _Stream:
+    """The bytes that a generator yields, at most as many at a time as asked for."""
+
+    def __init__(self, begin: Callable[[], Generator[bytes, None, None]]) -> None:
+        self._begin = begin
+        self._parts = begin()
+        self._left = b""
+
+    def read(self, count: int) -> bytes:
+        data = self._left or next(self._parts, b"")
+        self._left = data[count:]
+        return data[:count]
+
+    def rewind(self) -> None:
+        self.close()
+        self._parts, self._left = self._begin(), b""
+
+    def close(self) -> None:
+        self._parts.close()
+
+
 def _open(spec: str, headers: Mapping[str, str], timeout: float, retries: int) -> Source:
     if spec == "-":
         return _open_file("stdin", _stdin(), timeout)
@@ -279,7 +311,7 @@ def _open_file(name: str, where: str | int, timeout: float) -> Source:
             os.set_blocking(file.fileno(), True)
         if not _readable(file, timeout):
             raise GaveUpError(
-                f"nothing arrived on {name} within {timeout:g} seconds, so nothing was created",
+                f"nothing arrived on {name} within {timeout:g} seconds, so nothing was done",
                 hint="--timeout SECONDS waits longer",
             )
         head = fill(read, HEAD)
