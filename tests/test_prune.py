@@ -488,7 +488,7 @@ def test_two_jobs_at_once_delete_each_image_and_none_fails(cloud: Cloud) -> None
 def test_a_run_that_was_killed_is_finished_by_the_next(
     cloud: Cloud, full_scale: bool, record_property: Callable[[str, object], None]
 ) -> None:
-    kills = 30 if full_scale else 10
+    kills = 90 if full_scale else 30
     record_property("tried", kills)
     dice = random.Random(8)
     guarded = cloud.put("ci", 2000, protected=True)

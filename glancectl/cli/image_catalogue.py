@@ -113,10 +113,11 @@ def apply(
         rows, failure = act(work, catalogue, prune=prune, jobs=jobs)
         if failure is None:
             progress.done()
-    if dry_run:
-        _show_plan(rows, shown)
-    else:
-        render.records(rows, shown, columns=DONE_COLUMNS)
+    if rows or failure is None:
+        if dry_run:
+            _show_plan(rows, shown)
+        else:
+            render.records(rows, shown, columns=DONE_COLUMNS)
     if failure is not None:
         raise failure
     changed = {row["name"] for row in rows if row["action"] != "unchanged"}
