@@ -402,7 +402,7 @@ def move(place: Place, rounds: int, folder: Path) -> Section:
         peers = {name: place.programs[name] for name in PEERS}
         there = transfers.Place(folder, peers)
         found, _targets = transfers.transfers(there, data, ("upload", "download"), rounds, None)
-        texts.append(found.replace("\n## ", "\n### against a byte server: ").removeprefix("#"))
+        texts.append(f"\n{found}".replace("\n## ", "\n### against a byte server: ").lstrip())
     return "\n".join(texts), []
 
 
@@ -492,6 +492,8 @@ NOTES = [
     f"{WARM}: as any command after the first; {COLD}: as users of the other clients run them; "
     f"{GIVEN}: with no Keystone to ask",
     "one Keystone and one Glance on the same two cores: their time is in every number, curl's too",
+    "again: `.venv/bin/python benchmarks/commands.py --out docs/performance.md`, with nothing else "
+    "running; how to read it: benchmarks/README.md",
 ]
 
 
