@@ -460,9 +460,23 @@ def test_what_was_stored_wrong_is_not_left_active(
 ) -> None:
     # The proxy changes the record's digest on its way back: a byte inside os_hash_value.
     proxy.add("^GET /v2/images/", flip_in=b'"os_hash_value": "')
+    store = project.sandbox.clouds_file.parent / "images" / "fast"
+    stored = set(store.iterdir())
     result = run(*command("create", raw), code=6)
     assert "is not what was sent" in result.err
     assert images(project) == []
+    assert set(store.iterdir()) == stored  # Glance keeps the data of a deactivated image
+
+
+def test_what_was_stored_wrong_and_cannot_be_removed_is_deactivated(
+    project: Project, proxy: FaultProxy, raw: Path
+) -> None:
+    proxy.add("^GET /v2/images/", flip_in=b'"os_hash_value": "')
+    proxy.add("^DELETE", status=409, times=None)
+    result = run(*command("create", raw), code=6)
+    assert "was left behind" in result.err
+    assert "it was deactivated" in result.err
+    assert [image["status"] for image in images(project)] == ["deactivated"]
 
 
 def test_a_cloud_that_hashes_otherwise_is_verified_by_reading_the_file_again(

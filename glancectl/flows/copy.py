@@ -306,7 +306,7 @@ def _stream(run: _Run, original: Image, record: Image, progress: Progress) -> Im
         ends.target,
         str(record["id"]),
         progress,
-        UploadOptions(store=options.store, pace=options.pace),
+        UploadOptions(store=options.store, pace=options.pace, removes=True),
         algorithm=ends.algorithm,
     )
 

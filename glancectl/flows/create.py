@@ -4,11 +4,13 @@ import contextlib
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from glancectl.answer import TransportError
 from glancectl.api import Glance, Image
 from glancectl.errors import (
     GlancectlError,
+    IntegrityError,
     Interrupted,
     NotFoundError,
     RefusedError,
@@ -34,6 +36,7 @@ def create(
     ``create_image`` and ``upload`` raise.
     """
     with new_record(glance, fields, keep=keep) as record:
+        options = replace(options, removes=not keep)
         return upload(glance, str(record["id"]), source, progress, options)
 
 
@@ -86,6 +89,10 @@ def remove(glance: Glance, record: Mapping[str, object], error: BaseException) -
             f"record {image_id} was left behind ({why}), "
             f"to be removed with: glancectl image delete {image_id}"
         )
+        if isinstance(error, IntegrityError):
+            with contextlib.suppress(GlancectlError):  # without data there is nothing to use
+                glance.deactivate_image(image_id)
+                error.add_note("it was deactivated")
 
 
 def _delete(glance: Glance, record: Mapping[str, object]) -> None:

@@ -42,12 +42,15 @@ class Sent(NamedTuple):
 class Options:
     """How to upload. verify: compare size and digest of what Glance stored with what was sent.
 
-    store: where to; None: where the cloud puts images. pace: how fast.
+    store: where to; None: where the cloud puts images. pace: how fast. removes: an image that
+    differs is removed by the caller, so it is not deactivated first: of one that is, Glance leaves
+    the data in the store when it is deleted (observed, Glance 33).
     """
 
     verify: bool = True
     store: str | None = None
     pace: Pace = field(default_factory=lambda: Pace(None))
+    removes: bool = False
 
 
 def ready(record: Image) -> Image:
@@ -76,7 +79,8 @@ def upload(
     """Send ``source`` as the data of a queued image and return its record, verified.
 
     The source's own checksum is judged before the last of its bytes is sent, so that Glance never
-    gets a whole wrong image. An image that differs from what was sent is deactivated.
+    gets a whole wrong image. One that differs from what was sent is deactivated, but for what
+    ``options`` say.
     Raises IntegrityError on a mismatch, else what ``put_data`` and the source raise.
     """
     put = partial(glance.put_data, image_id, store=options.store)
@@ -84,7 +88,7 @@ def upload(
     progress.phase("verifying")
     record = glance.get_image(image_id)
     if options.verify:
-        check(glance, record, source, sent, progress)
+        check(glance, record, source, sent, progress, deactivates=not options.removes)
     progress.done(_named(sent))
     return record
 
@@ -274,10 +278,18 @@ def _named(sent: Sent) -> str | None:
     return f"{LIKELY_HASH}:{sent.digest}" if sent.digest else None
 
 
-def check(glance: Glance, record: Image, source: Source, sent: Sent, progress: Progress) -> None:
-    """Compare what Glance says it stored with what was sent; deactivate an image that differs.
+def check(
+    glance: Glance,
+    record: Image,
+    source: Source,
+    sent: Sent,
+    progress: Progress,
+    *,
+    deactivates: bool = True,
+) -> None:
+    """Compare what Glance says it stored with what was sent.
 
-    Raises IntegrityError when it does.
+    Raises IntegrityError for an image that differs, once it is deactivated if that is wanted.
     """
     problem = None
     expected = recorded(record)
@@ -295,11 +307,12 @@ def check(glance: Glance, record: Image, source: Source, sent: Sent, progress: P
     if problem is None:
         return
     error = IntegrityError(f"image {record['id']} is not what was sent", cause=problem)
-    try:
-        glance.deactivate_image(str(record["id"]))
-        error.add_note("it was deactivated")
-    except GlancectlError as failure:
-        error.add_note(f"it could not be deactivated: {failure.sentence()}")
+    if deactivates:
+        try:
+            glance.deactivate_image(str(record["id"]))
+            error.add_note("it was deactivated")
+        except GlancectlError as failure:
+            error.add_note(f"it could not be deactivated: {failure.sentence()}")
     raise error
 
 
