@@ -7,7 +7,7 @@ by a catalogue with a name of its own, so that it can move from file to file; no
 by the name of its file, as what was exported does: to apply that changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from glancectl.errors import (
 from glancectl.flows import Journal, Note, bulk, sharing, unfinished, update
 from glancectl.flows.catalogue import MARK, Catalogue, Entry, properties_of, rank
 from glancectl.flows.create import remove
+from glancectl.flows.listing import with_hidden
 from glancectl.flows.publish import WITH_DATA, Content, Report, Wanted, named, publish
 from glancectl.patch import READ_ONLY, Change
 from glancectl.transfer.checksum import Checksum
@@ -288,14 +289,9 @@ def _left(work: Work, catalogue: Catalogue) -> list[Image]:
         return []
     names = {entry.name for entry in catalogue.entries}
     params = [("owner", work.owner), ("visibility", "all"), (MARK, catalogue.name)]
-    found: Iterable[Image] = (
-        image
-        for hidden in ("false", "true")
-        for image in work.glance.list_images([*params, ("os_hidden", hidden)])
-    )
     return [
         image
-        for image in found
+        for image in with_hidden(work.glance, params)
         if (image["owner"], image.get(MARK)) == (work.owner, catalogue.name)
         and image.get("name") not in names
     ]

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from glancectl import parallel
 from glancectl.api import Glance, Image
 from glancectl.errors import AuthError, UsageError
 from glancectl.flows import unfinished
+from glancectl.flows.listing import with_hidden
 from glancectl.transfer.digest import recorded
 from glancectl.transfer.upload import LIKELY_HASH
 
@@ -66,14 +66,8 @@ class Ends:
 
 def images_of(ends: Ends, *params: tuple[str, str]) -> list[Image]:
     """Return the images of the target's project that ``params`` let through, hidden ones too."""
-    query = [*params, ("owner", ends.project), ("visibility", "all")]
-    found = parallel.each(
-        lambda hidden: list(ends.target.list_images([*query, ("os_hidden", hidden)])),
-        ("false", "true"),
-        2,
-    )
-    images = {image["id"]: image for listed in found for image in listed}
-    return [image for image in images.values() if image.get("owner") == ends.project]
+    found = with_hidden(ends.target, [*params, ("owner", ends.project), ("visibility", "all")])
+    return [image for image in found if image.get("owner") == ends.project]
 
 
 def with_data_of(ends: Ends, original: Image) -> list[Image]:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from glancectl import parallel, query
+from glancectl import query
 from glancectl.api import Glance, Image
 from glancectl.errors import GlancectlError, NotFoundError
 from glancectl.flows import Journal, Note, bulk
+from glancectl.flows.listing import with_hidden
 from glancectl.flows.unfinished import is_finished
 from glancectl.watch import BEFORE_DATA
-
-HIDDEN = (("os_hidden", "false"), ("os_hidden", "true"))  # no one list has both
 
 
 @dataclass(frozen=True)
@@ -90,14 +89,10 @@ def delete(
     return bulk.each(list(images), act, jobs=jobs)
 
 
-def _listed(glance: Glance, rule: Rule) -> Iterable[Image]:
+def _listed(glance: Glance, rule: Rule) -> list[Image]:
     fields = {"visibility": "all", "owner": rule.owner, "name": rule.name}
-    params = query.image_params(
-        {key: value for key, value in fields.items() if value is not None}, tags=rule.tags
-    )
-    lists = parallel.each(lambda hidden: list(glance.list_images([*params, hidden])), HIDDEN, 2)
-    # By id: one that was hidden in between is in both.
-    return {image["id"]: image for images in lists for image in images}.values()
+    given = {key: value for key, value in fields.items() if value is not None}
+    return with_hidden(glance, query.image_params(given, tags=rule.tags))
 
 
 def _is_described(image: Image, rule: Rule) -> bool:

@@ -14,14 +14,13 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Literal
 
-from glancectl import parallel
 from glancectl.api import Glance, Image
 from glancectl.errors import GlancectlError, Interrupted, UsageError
 from glancectl.flows import Journal, Note, retirement, unfinished, update
 from glancectl.flows.create import new_record
+from glancectl.flows.listing import with_hidden
 from glancectl.patch import Change, operations
 from glancectl.transfer.checksum import Checksum
 from glancectl.transfer.digest import Digests, hashing, judged, recorded
@@ -151,14 +150,9 @@ def publish(
 
 def named(glance: Glance, name: str, owner: str) -> list[Image]:
     """Return the images of this name in a project, whatever their status, hidden ones included."""
-    found = parallel.each(partial(_listed, glance, name, owner), ("false", "true"), 2)
-    return list({record["id"]: record for records in found for record in records}.values())
-
-
-def _listed(glance: Glance, name: str, owner: str, hidden: str) -> list[Image]:
     params = [("name", f"eq:{name}"), ("owner", owner), ("visibility", "all")]
-    records = glance.list_images([*params, ("os_hidden", hidden)])
-    return [r for r in records if (r.get("name"), r.get("owner")) == (name, owner)]
+    found = with_hidden(glance, params)
+    return [r for r in found if (r.get("name"), r.get("owner")) == (name, owner)]
 
 
 def current(found: Iterable[Image], *, hidden: bool = False) -> Image | None:
@@ -328,6 +322,7 @@ def _upload(
     progress.restart()
     with new_record(glance, _fields(wanted, content), keep=False) as record:
         journal("created", record)
+        options = replace(options, removes=True)
         made = upload(glance, str(record["id"]), content.payload, progress, options)
         found = named(glance, wanted.name, wanted.owner)
     there = current(found, hidden=wanted.hidden)

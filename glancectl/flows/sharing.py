@@ -6,6 +6,7 @@ from glancectl import parallel
 from glancectl.api import Glance, Image, Member
 from glancectl.errors import GlancectlError, NotFoundError, RefusedError
 from glancectl.flows import Note, bulk
+from glancectl.flows.listing import with_hidden
 
 JOBS = 8  # requests at once
 
@@ -65,12 +66,7 @@ def inbox(glance: Glance, project_id: str, *, admin: bool) -> list[dict[str, obj
     admin: the caller sees all images, whoever is a member, so that each has to be asked for.
     """
     offered = [("visibility", "shared"), ("member_status", "pending")]
-    found = [
-        image
-        for hidden in ("false", "true")
-        for image in glance.list_images([*offered, ("os_hidden", hidden)])
-        if image.get("owner") != project_id
-    ]
+    found = [image for image in with_hidden(glance, offered) if image.get("owner") != project_id]
     if admin:
         pending = parallel.each(lambda image: _pending(glance, image, project_id), found, JOBS)
         found = [image for image, is_pending in zip(found, pending, strict=True) if is_pending]
