@@ -1,18 +1,15 @@
 """Run glancectl: ``python -m glancectl`` and the console script."""
 
-import gc
 import os
 import sys
 import threading
 
-# Python looks for cycles after so many new objects. Nearly all that a start makes stay; to look
-# among them after each 700, and once more at the end, is a quarter of the time of a short command.
-OBJECTS = 20_000
+from glancectl import collector
 
 
 def run() -> None:
     """Run the command line and end the process with its exit code."""
-    gc.set_threshold(OBJECTS)
+    collector.hold()
     _replace_closed_streams()
     try:
         from glancectl.cli import main
@@ -20,7 +17,7 @@ def run() -> None:
         code = main(sys.argv[1:])
     except KeyboardInterrupt:  # before main() listens to signals
         code = 130
-    gc.freeze()  # nothing is worth a last look: the process ends
+    collector.finish()
     if threading.active_count() > 1:
         # A signal came while other threads wait for answers; Python would wait with them.
         sys.stdout.flush()

@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "retry": set(),
     "parallel": set(),
     "private": set(),
+    "collector": set(),
     "tokens": {"private"},
     "clouds": set(),
     "nearest": set(),
@@ -59,8 +60,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "sandbox": {"clouds"},
     "cli": {
-        "api", "auth", "cli", "clouds", "config", "flows", "nearest", "patch", "query", "redact",
-        "render", "resolve", "rest", "sandbox", "terminal", "transfer", "watch",
+        "api", "auth", "cli", "clouds", "collector", "config", "flows", "nearest", "patch", "query",
+        "redact", "render", "resolve", "rest", "sandbox", "terminal", "transfer", "watch",
     },
 }  # fmt: skip
 ONLY_IN = {

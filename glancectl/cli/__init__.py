@@ -419,12 +419,15 @@ def connect_to(
 
 def _glance(settings: Mapping[str, Any]) -> "Glance":
     """Return the image service that the fields of clouds.Settings name; nothing is sent."""
+    from glancectl import collector
     from glancectl.api import Glance
     from glancectl.auth import Login
     from glancectl.clouds import Settings
     from glancectl.rest import Rest
 
-    return Glance(Rest(Login(Settings(**settings))))
+    glance = Glance(Rest(Login(Settings(**settings))))
+    collector.resume()  # what a start imports is there, but for what a login needs
+    return glance
 
 
 @contextmanager
