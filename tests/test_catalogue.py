@@ -526,31 +526,31 @@ def test_an_entry_without_a_source_is_about_the_image_that_is_there(
     cloud: Cloud, new_project: NewProject
 ) -> None:
     stranger = Cloud(new_project())
-    stranger.make(b"theirs", name="x", visibility="community")
-    write({"images": [{"name": "x", "min_ram": 1}]})
-    assert "no image of this project is named 'x'" in apply("images.yaml", code=4).err
-    cloud.make(b"", name="x")  # queued
-    assert "no image of this project is named 'x'" in apply("images.yaml", code=4).err
+    stranger.make(b"theirs", name="known", visibility="community")
+    write({"images": [{"name": "known", "min_ram": 1}]})
+    assert "no image of this project is named 'known'" in apply("images.yaml", code=4).err
+    cloud.make(b"", name="known")  # queued
+    assert "no image of this project is named 'known'" in apply("images.yaml", code=4).err
 
-    older = cloud.make(b"older", name="x")
+    older = cloud.make(b"older", name="known")
     time.sleep(1.1)  # of ``created_at`` the second is all there is
-    newer = cloud.make(b"newer", name="x")
+    newer = cloud.make(b"newer", name="known")
     assert [row["id"] for row in apply("images.yaml").json] == [newer]
     digests = {data: hashlib.sha512(data).hexdigest() for data in (b"older", b"newer", b"other")}
-    write({"images": [{"name": "x", "min_ram": 2, "checksum": f"sha512:{digests[b'older']}"}]})
+    write({"images": [{"name": "known", "min_ram": 2, "checksum": f"sha512:{digests[b'older']}"}]})
     assert [row["id"] for row in apply("images.yaml").json] == [older]
-    least = {image["id"]: image["min_ram"] for image in cloud.named("x")}
+    least = {image["id"]: image["min_ram"] for image in cloud.named("known")}
     assert (least[older], least[newer]) == (2, 1)
-    write({"images": [{"name": "x", "min_ram": 3, "checksum": f"sha512:{digests[b'other']}"}]})
+    write({"images": [{"name": "known", "min_ram": 3, "checksum": f"sha512:{digests[b'other']}"}]})
     error = json.loads(apply("images.yaml", code=6).err)["error"]
-    assert error["message"] == "no image named 'x' has the content that the catalogue says"
+    assert error["message"] == "no image named 'known' has the content that the catalogue says"
     assert error["cause"] == (
         f"expected sha512:{digests[b'other']}, got sha512:{digests[b'newer']}"
     )
     md5 = hashlib.md5(b"older", usedforsecurity=False).hexdigest()
-    write({"images": [{"name": "x", "checksum": f"md5:{md5}", "tags": ["md5"]}]})
+    write({"images": [{"name": "known", "checksum": f"md5:{md5}", "tags": ["md5"]}]})
     assert [row["id"] for row in apply("images.yaml").json] == [older]
-    assert stranger.one("x")["min_ram"] == 0
+    assert stranger.one("known")["min_ram"] == 0
 
 
 def test_prune_deletes_what_was_created_for_the_catalogue_and_left_it(cloud: Cloud) -> None:
@@ -770,12 +770,12 @@ def test_what_was_exported_brings_back_what_was_changed_since(cloud: Cloud) -> N
 def test_an_export_has_one_image_of_a_name_and_says_what_it_leaves_out(
     cloud: Cloud, new_project: NewProject
 ) -> None:
-    Cloud(new_project()).make(b"theirs", name="x", visibility="community")
-    older = cloud.make(b"older", name="x")
+    Cloud(new_project()).make(b"theirs", name="known", visibility="community")
+    older = cloud.make(b"older", name="known")
     nameless = cloud.make(b"nameless")
     queued = cloud.make(b"", name="queued")
     time.sleep(1.1)  # of ``created_at`` the second is all there is
-    newer = cloud.make(b"newer", name="x")
+    newer = cloud.make(b"newer", name="known")
     result = run("image", "export", "--visibility", "all")
     [image] = yaml.safe_load(result.out)["images"]
     assert image["checksum"] == f"sha512:{hashlib.sha512(b'newer').hexdigest()}"

@@ -900,16 +900,19 @@ def test_of_two_uploads_into_one_record_one_wins(
     assert_whole(project, raw)
 
 
+@pytest.mark.parametrize("fault", [{}, {"cut_request": 1}], ids=["refused", "unheard"])
 def test_a_second_try_leaves_the_image_alone_that_another_has_made_meanwhile(
-    project: Project, proxy: FaultProxy, raw: Path
+    project: Project, proxy: FaultProxy, raw: Path, fault: dict[str, int]
 ) -> None:
     argv = command("upload", raw)
     other = raw.with_name("other")
     other.write_bytes(os.urandom(SIZE))
-    proxy.add("^PUT", status=503, headers={"Retry-After": "2"})
+    proxy.add("^PUT", status=503, headers={"Retry-After": "3"})
     with started("--progress", "json", *map(str, argv[:-1]), str(other)) as loser:
         told_until(loser, '"retry"')
         run(*argv)
+        if fault:
+            proxy.add("^PUT", **fault)
         code, out, err = ended(loser)
     assert (code, out) == (1, ""), err
     assert "it conflicts with the present state; the image is active" in err

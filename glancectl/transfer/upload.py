@@ -170,10 +170,16 @@ def _send(
             done = attempt.sent() if attempt.whole else done
             record = _left_behind(glance, image_id, progress)
             if done and _is_there(record, done.size):
-                # After a 409 it may be another's upload, which is none of our business.
-                ours = (LIKELY_HASH, done.digest)
-                if isinstance(error, RefusedError) and recorded(record) != ours:
+                # After a 409, or a try that was cut short while an earlier one may have come
+                # through, it may be another's upload, which is none of our business.
+                stored, ours = recorded(record), (LIKELY_HASH, done.digest)
+                if isinstance(error, RefusedError) and stored != ours:
                     raise
+                if not attempt.whole and done.digest and stored not in (None, ours):
+                    raise RefusedError(
+                        f"cannot upload to image {image_id}: it conflicts with the present state",
+                        cause="another upload has filled it",
+                    ) from None
                 return done
             if failures > retries or record.get("status") != "queued":
                 raise
