@@ -225,14 +225,19 @@ def _is_there(record: Image, size: int) -> bool:
 def _settled(glance: Glance, image_id: str, *, within: float) -> Image:
     """Return the record once Glance has noticed that an upload is over, or after so many seconds.
 
+    ``queued`` has to be seen twice: what broke off early Glance may not even have begun.
     Raises what ``get_image`` raises when there is no answer until then.
     """
     end = time.monotonic() + within
+    was_queued = False
     while True:
         try:
             record = glance.get_image(image_id)
-            if not _is_busy(record) or time.monotonic() > end:
+            is_queued = record["status"] == "queued"
+            is_over = was_queued if is_queued else not _is_busy(record)
+            if is_over or time.monotonic() > end:
                 return record
+            was_queued = is_queued
         except UnavailableError:
             if time.monotonic() > end:
                 raise
