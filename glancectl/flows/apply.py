@@ -83,8 +83,9 @@ def apply(
     try:
         return bulk.each(list(tasks), lambda target: tasks[target](), jobs=jobs)
     except Interrupted as stop:
+        begun = list(under_way.values())  # before the threads hear of it, and clean up too
         work.glance.rest.hurry()
-        for record in list(under_way.values()):
+        for record in begun:
             remove(work.glance, record, stop)
         raise
 

@@ -78,11 +78,13 @@ def remove(glance: Glance, record: Mapping[str, object], error: BaseException) -
     image_id = str(record["id"])
     if isinstance(error, Interrupted):
         glance.rest.hurry()
+    removed = f"the record it had made was removed ({image_id})"
     try:
         _delete(glance, record)
-        error.add_note(f"the record it had made was removed ({image_id})")
+        error.add_note(removed)
     except NotFoundError:
-        pass
+        if "created_at" in record:  # else no answer came to its creation, and it was never made
+            error.add_note(removed)
     except (GlancectlError, Interrupted) as failure:
         why = failure.sentence() if isinstance(failure, GlancectlError) else "interrupted again"
         error.add_note(
