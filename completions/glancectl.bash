@@ -17,8 +17,8 @@ _glancectl_command() {
                 --color=auto|always|never"
             ;;
         "image")
-            commands="list show create delete apply export copy upload stage download import wait
-                prune publish update activate deactivate verify locations"
+            commands="list show create delete upload stage download update activate deactivate
+                import wait verify copy publish apply export prune locations"
             flags="-h --help"
             ;;
         "image list")
@@ -62,34 +62,6 @@ _glancectl_command() {
                 --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
                 --column=image-column"
             ;;
-        "image apply")
-            arguments="file"
-            flags="--prune --dry-run --exit-code --no-check --no-verify -q --quiet -h --help"
-            options="--limit-rate=text --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
-                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
-                --column=image-column"
-            ;;
-        "image export")
-            flags="--no-check --hidden --protected --unprotected -q --quiet -h --help"
-            options="--name=text --match=text --status=image-status
-                --visibility=private|shared|community|public|all --owner=project --tag=tag
-                --property=text --disk-format=disk-format --container-format=container-format
-                --member-status=accepted|pending|rejected|all --size-min=text --size-max=text
-                --created-after=text --created-before=text --updated-after=text
-                --updated-before=text --checksum=text --hash=text --id=image-id --filter=text
-                --sort=text --limit=text --jobs=text -f=yaml|json --format=yaml|json"
-            ;;
-        "image copy")
-            arguments="image..."
-            flags="--protected --unprotected --members --no-check --if-missing --server-side -q
-                --quiet -h --help"
-            options="--to-cloud=cloud --to-region=text --to-project=project --name=text
-                --visibility=private|shared|community|public --store=store --timeout=text
-                --interval=text --limit-rate=text --jobs=text
-                -f=table|tsv|json|jsonl|yaml|csv|value
-                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
-                --column=image-column"
-            ;;
         "image upload")
             arguments="image file"
             flags="--no-verify --allow-empty --no-sniff -q --quiet -h --help"
@@ -113,46 +85,6 @@ _glancectl_command() {
             flags="--overwrite --no-resume --no-verify -q --quiet -h --help"
             options="--connections=text --sparse=auto|never --limit-rate=text --prefer=store
                 --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
-                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
-                --column=image-column"
-            ;;
-        "image import")
-            arguments="image"
-            flags="--all-stores --allow-failure --wait --no-wait --no-verify --allow-empty
-                --no-sniff -q --quiet -h --help"
-            options="--method=import-method --uri=text --file=file --remote-region=text
-                --remote-image=text --remote-interface=public|internal|admin --store=store
-                --timeout=text --interval=text --size=text --max-size=text --checksum=file
-                --header=text --decompress=auto|none|gzip|bzip2|xz|zstd --limit-rate=text
-                -f=table|tsv|json|jsonl|yaml|csv|value
-                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
-                --column=image-column"
-            ;;
-        "image wait")
-            arguments="image..."
-            flags="-q --quiet -h --help"
-            options="--for=active|deactivated|queued|uploading|saving|importing|deleted
-                --timeout=text --interval=text -f=table|tsv|json|jsonl|yaml|csv|value
-                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
-                --column=image-column"
-            ;;
-        "image prune")
-            flags="--all-projects --no-check -y --yes --dry-run -q --quiet -h --help"
-            options="--name=text --match=text --tag=tag --older-than=text --keep=text --stuck=text
-                --owner=project --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
-                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
-                --column=image-column"
-            ;;
-        "image publish")
-            arguments="text file"
-            flags="--dry-run --protected --unprotected --hidden --visible --no-check --no-verify
-                --allow-empty --no-sniff -q --quiet -h --help"
-            options="--retire=hide|deactivate|delete|none --keep=text --disk-format=disk-format
-                --container-format=container-format --min-disk=text --min-ram=text
-                --visibility=private|shared|community|public --owner=project --tag=tag
-                --property=text --properties-file=file --size=text --max-size=text --checksum=file
-                --header=text --decompress=auto|none|gzip|bzip2|xz|zstd --store=store
-                --limit-rate=text -f=table|tsv|json|jsonl|yaml|csv|value
                 --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
                 --column=image-column"
             ;;
@@ -182,10 +114,78 @@ _glancectl_command() {
                 --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
                 --column=image-column"
             ;;
+        "image import")
+            arguments="image"
+            flags="--all-stores --allow-failure --wait --no-wait --no-verify --allow-empty
+                --no-sniff -q --quiet -h --help"
+            options="--method=import-method --uri=text --file=file --remote-region=text
+                --remote-image=text --remote-interface=public|internal|admin --store=store
+                --timeout=text --interval=text --size=text --max-size=text --checksum=file
+                --header=text --decompress=auto|none|gzip|bzip2|xz|zstd --limit-rate=text
+                -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image wait")
+            arguments="image..."
+            flags="-q --quiet -h --help"
+            options="--for=active|deactivated|queued|uploading|saving|importing|deleted
+                --timeout=text --interval=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
         "image verify")
             arguments="image file"
             flags="-q --quiet -h --help"
             options="--limit-rate=text --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image copy")
+            arguments="image..."
+            flags="--protected --unprotected --members --no-check --if-missing --server-side -q
+                --quiet -h --help"
+            options="--to-cloud=cloud --to-region=text --to-project=project --name=text
+                --visibility=private|shared|community|public --store=store --timeout=text
+                --interval=text --limit-rate=text --jobs=text
+                -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image publish")
+            arguments="text file"
+            flags="--dry-run --protected --unprotected --hidden --visible --no-check --no-verify
+                --allow-empty --no-sniff -q --quiet -h --help"
+            options="--retire=hide|deactivate|delete|none --keep=text --disk-format=disk-format
+                --container-format=container-format --min-disk=text --min-ram=text
+                --visibility=private|shared|community|public --owner=project --tag=tag
+                --property=text --properties-file=file --size=text --max-size=text --checksum=file
+                --header=text --decompress=auto|none|gzip|bzip2|xz|zstd --store=store
+                --limit-rate=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image apply")
+            arguments="file"
+            flags="--prune --dry-run --exit-code --no-check --no-verify -q --quiet -h --help"
+            options="--limit-rate=text --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
+                --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
+                --column=image-column"
+            ;;
+        "image export")
+            flags="--no-check --hidden --protected --unprotected -q --quiet -h --help"
+            options="--name=text --match=text --status=image-status
+                --visibility=private|shared|community|public|all --owner=project --tag=tag
+                --property=text --disk-format=disk-format --container-format=container-format
+                --member-status=accepted|pending|rejected|all --size-min=text --size-max=text
+                --created-after=text --created-before=text --updated-after=text
+                --updated-before=text --checksum=text --hash=text --id=image-id --filter=text
+                --sort=text --limit=text --jobs=text -f=yaml|json --format=yaml|json"
+            ;;
+        "image prune")
+            flags="--all-projects --no-check -y --yes --dry-run -q --quiet -h --help"
+            options="--name=text --match=text --tag=tag --older-than=text --keep=text --stuck=text
+                --owner=project --jobs=text -f=table|tsv|json|jsonl|yaml|csv|value
                 --format=table|tsv|json|jsonl|yaml|csv|value -c=image-column
                 --column=image-column"
             ;;

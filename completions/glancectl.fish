@@ -129,20 +129,20 @@ complete -c glancectl -n '__glancectl_after image' -a list -d 'List images: all 
 complete -c glancectl -n '__glancectl_after image' -a show -d 'Show an image\'s record'
 complete -c glancectl -n '__glancectl_after image' -a create -d 'Create an image from file, URL or stdin, or just a record'
 complete -c glancectl -n '__glancectl_after image' -a delete -d 'Delete images for good'
-complete -c glancectl -n '__glancectl_after image' -a apply -d 'Make the images of a catalogue what it says'
-complete -c glancectl -n '__glancectl_after image' -a export -d 'Write a catalogue of your project\'s images for image apply, in YAML or JSON'
-complete -c glancectl -n '__glancectl_after image' -a copy -d 'Copy images to another cloud, region or project, verified'
 complete -c glancectl -n '__glancectl_after image' -a upload -d 'Upload data into a reserved image'
 complete -c glancectl -n '__glancectl_after image' -a stage -d 'Stage data for an import by glance-direct'
 complete -c glancectl -n '__glancectl_after image' -a download -d 'Download an image\'s data, verified'
-complete -c glancectl -n '__glancectl_after image' -a import -d 'Have Glance fetch an image\'s data, or copy them to stores'
-complete -c glancectl -n '__glancectl_after image' -a wait -d 'Wait until images have a status, or are gone'
-complete -c glancectl -n '__glancectl_after image' -a prune -d 'Delete images that are no longer wanted; without --yes, print which and why'
-complete -c glancectl -n '__glancectl_after image' -a publish -d 'Make a name stand for this content: upload it if it is new, then retire older images'
 complete -c glancectl -n '__glancectl_after image' -a update -d 'Change records: the same change to each image'
 complete -c glancectl -n '__glancectl_after image' -a activate -d 'Make the data of deactivated images readable again'
 complete -c glancectl -n '__glancectl_after image' -a deactivate -d 'Make the data of images unreadable for all but admins'
+complete -c glancectl -n '__glancectl_after image' -a import -d 'Have Glance fetch an image\'s data, or copy them to stores'
+complete -c glancectl -n '__glancectl_after image' -a wait -d 'Wait until images have a status, or are gone'
 complete -c glancectl -n '__glancectl_after image' -a verify -d 'Verify a file, or the data that the cloud has, against an image\'s record'
+complete -c glancectl -n '__glancectl_after image' -a copy -d 'Copy images to another cloud, region or project, verified'
+complete -c glancectl -n '__glancectl_after image' -a publish -d 'Make a name stand for this content: upload it if it is new, then retire older images'
+complete -c glancectl -n '__glancectl_after image' -a apply -d 'Make the images of a catalogue what it says'
+complete -c glancectl -n '__glancectl_after image' -a export -d 'Write a catalogue of your project\'s images for image apply, in YAML or JSON'
+complete -c glancectl -n '__glancectl_after image' -a prune -d 'Delete images that are no longer wanted; without --yes, print which and why'
 complete -c glancectl -n '__glancectl_after image' -a locations -d 'See where the data of an image are, or make a URL its data'
 complete -c glancectl -n '__glancectl_after image' -s h -l help -d 'Show this help.'
 
@@ -234,75 +234,6 @@ complete -c glancectl -n '__glancectl_in image delete' -s q -l quiet -d 'Print i
 complete -c glancectl -n '__glancectl_in image delete' -s h -l help -d 'Show this help.'
 complete -c glancectl -n '__glancectl_argument 1+ image delete' -a '(__glancectl_suggest_argument image)'
 
-# glancectl image apply
-complete -c glancectl -n '__glancectl_in image apply' -l prune -d 'Delete images that were created for it and have left it.'
-complete -c glancectl -n '__glancectl_in image apply' -l dry-run -d 'Print what would change, change nothing.'
-complete -c glancectl -n '__glancectl_in image apply' -l exit-code -d 'With --dry-run: exit 10 if anything would.'
-complete -c glancectl -n '__glancectl_in image apply' -l no-check -d 'Do not ask Keystone whether a project exists.'
-complete -c glancectl -n '__glancectl_in image apply' -l limit-rate -d 'Bytes a second, as in 20M.' -x
-complete -c glancectl -n '__glancectl_in image apply' -l no-verify -d 'Do not compare size and digest at the end.'
-complete -c glancectl -n '__glancectl_in image apply' -l jobs -d 'Images at once.' -x
-complete -c glancectl -n '__glancectl_in image apply' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
-complete -c glancectl -n '__glancectl_in image apply' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
-complete -c glancectl -n '__glancectl_in image apply' -s q -l quiet -d 'Print ids only.'
-complete -c glancectl -n '__glancectl_in image apply' -s h -l help -d 'Show this help.'
-complete -c glancectl -n '__glancectl_argument 1 image apply' -F
-
-# glancectl image export
-complete -c glancectl -n '__glancectl_in image export' -l name -d 'Exact name.' -x
-complete -c glancectl -n '__glancectl_in image export' -l match -d 'Name pattern like \'ubuntu-*\'.' -x
-complete -c glancectl -n '__glancectl_in image export' -l status -d 'active, queued, deactivated, …' -x -a 'active deactivated queued uploading saving importing killed pending_delete deleted'
-complete -c glancectl -n '__glancectl_in image export' -l visibility -d 'private, shared, community, public or all.' -x -a 'private shared community public all'
-complete -c glancectl -n '__glancectl_in image export' -l owner -d 'Project id or name (admin).' -x -a '(__glancectl_suggest project)'
-complete -c glancectl -n '__glancectl_in image export' -l no-check -d 'Do not ask Keystone whether a project exists.'
-complete -c glancectl -n '__glancectl_in image export' -l tag -d 'A tag. Repeatable.' -x -a '(__glancectl_suggest tag)'
-complete -c glancectl -n '__glancectl_in image export' -l property -d 'With this value. Repeatable.' -x
-complete -c glancectl -n '__glancectl_in image export' -l disk-format -d 'qcow2, raw, iso, …' -x -a '(__glancectl_suggest disk-format)'
-complete -c glancectl -n '__glancectl_in image export' -l container-format -d 'bare, ova, …' -x -a '(__glancectl_suggest container-format)'
-complete -c glancectl -n '__glancectl_in image export' -l member-status -d 'Of shared ones: accepted, pending, rejected or all.' -x -a 'accepted pending rejected all'
-complete -c glancectl -n '__glancectl_in image export' -l hidden -d 'Hidden images only.'
-complete -c glancectl -n '__glancectl_in image export' -l protected -d 'Whether it cannot be deleted.'
-complete -c glancectl -n '__glancectl_in image export' -l unprotected -d 'Whether it cannot be deleted.'
-complete -c glancectl -n '__glancectl_in image export' -l size-min -d 'Bytes, or as in 10M.' -x
-complete -c glancectl -n '__glancectl_in image export' -l size-max -d 'Bytes, or as in 10M.' -x
-complete -c glancectl -n '__glancectl_in image export' -l created-after -d 'ISO 8601, UTC unless it says otherwise.' -x
-complete -c glancectl -n '__glancectl_in image export' -l created-before -d 'ISO 8601, UTC unless it says otherwise.' -x
-complete -c glancectl -n '__glancectl_in image export' -l updated-after -d 'ISO 8601, UTC unless it says otherwise.' -x
-complete -c glancectl -n '__glancectl_in image export' -l updated-before -d 'ISO 8601, UTC unless it says otherwise.' -x
-complete -c glancectl -n '__glancectl_in image export' -l checksum -d 'MD5, os_hash_value of the data.' -x
-complete -c glancectl -n '__glancectl_in image export' -l hash -d 'MD5, os_hash_value of the data.' -x
-complete -c glancectl -n '__glancectl_in image export' -l id -d 'This image. Repeatable.' -x -a '(__glancectl_suggest image-id)'
-complete -c glancectl -n '__glancectl_in image export' -l filter -d 'For Glance, as it is. Repeatable.' -x
-complete -c glancectl -n '__glancectl_in image export' -l sort -d 'Order, by Glance.' -x
-complete -c glancectl -n '__glancectl_in image export' -l limit -d 'Images in all.' -x
-complete -c glancectl -n '__glancectl_in image export' -l jobs -d 'Images at once.' -x
-complete -c glancectl -n '__glancectl_in image export' -s f -l format -d 'yaml or json.' -x -a 'yaml json'
-complete -c glancectl -n '__glancectl_in image export' -s q -l quiet -d 'No notes on stderr.'
-complete -c glancectl -n '__glancectl_in image export' -s h -l help -d 'Show this help.'
-
-# glancectl image copy
-complete -c glancectl -n '__glancectl_in image copy' -l to-cloud -d 'To this entry of clouds.yaml.' -x -a '(__glancectl_suggest cloud)'
-complete -c glancectl -n '__glancectl_in image copy' -l to-region -d 'To this region of the cloud.' -x
-complete -c glancectl -n '__glancectl_in image copy' -l to-project -d 'To this project, with the same login.' -x -a '(__glancectl_suggest project)'
-complete -c glancectl -n '__glancectl_in image copy' -l name -d 'Another name for the copy.' -x
-complete -c glancectl -n '__glancectl_in image copy' -l visibility -d 'private, shared, community or public.' -x -a 'private shared community public'
-complete -c glancectl -n '__glancectl_in image copy' -l protected -d 'Whether it cannot be deleted.'
-complete -c glancectl -n '__glancectl_in image copy' -l unprotected -d 'Whether it cannot be deleted.'
-complete -c glancectl -n '__glancectl_in image copy' -l members -d 'Share with whom the original is shared with.'
-complete -c glancectl -n '__glancectl_in image copy' -l no-check -d 'Do not ask Keystone whether a project exists.'
-complete -c glancectl -n '__glancectl_in image copy' -l if-missing -d 'Nothing is sent where an image has these data already.'
-complete -c glancectl -n '__glancectl_in image copy' -l store -d 'Where to store.' -x -a '(__glancectl_suggest store)'
-complete -c glancectl -n '__glancectl_in image copy' -l server-side -d 'Glance copies by itself: to a region, or to one more store.'
-complete -c glancectl -n '__glancectl_in image copy' -l timeout -d 'How long to wait at most.' -x
-complete -c glancectl -n '__glancectl_in image copy' -l interval -d 'Pause between two looks.' -x
-complete -c glancectl -n '__glancectl_in image copy' -l limit-rate -d 'Bytes a second, as in 20M.' -x
-complete -c glancectl -n '__glancectl_in image copy' -l jobs -d 'Images at once.' -x
-complete -c glancectl -n '__glancectl_in image copy' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
-complete -c glancectl -n '__glancectl_in image copy' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
-complete -c glancectl -n '__glancectl_in image copy' -s q -l quiet -d 'Print ids only.'
-complete -c glancectl -n '__glancectl_in image copy' -s h -l help -d 'Show this help.'
-complete -c glancectl -n '__glancectl_argument 1+ image copy' -a '(__glancectl_suggest_argument image)'
-
 # glancectl image upload
 complete -c glancectl -n '__glancectl_in image upload' -l size -d 'Bytes to come, as in 512M.' -x
 complete -c glancectl -n '__glancectl_in image upload' -l max-size -d 'Refuse more data, unpacked, as in 20G.' -x
@@ -354,97 +285,6 @@ complete -c glancectl -n '__glancectl_in image download' -s h -l help -d 'Show t
 complete -c glancectl -n '__glancectl_argument 1 image download' -a '(__glancectl_suggest_argument image)'
 complete -c glancectl -n '__glancectl_argument 2+ image download' -F -a '(__glancectl_suggest_argument image)'
 
-# glancectl image import
-complete -c glancectl -n '__glancectl_in image import' -l method -d 'web-download, glance-direct, copy-image, …' -x -a '(__glancectl_suggest import-method)'
-complete -c glancectl -n '__glancectl_in image import' -l uri -d 'web-download: what Glance shall fetch.' -x
-complete -c glancectl -n '__glancectl_in image import' -l file -d 'glance-direct: stage this first.' -r -F
-complete -c glancectl -n '__glancectl_in image import' -l remote-region -d 'glance-download: from this region.' -x
-complete -c glancectl -n '__glancectl_in image import' -l remote-image -d 'glance-download: its id there.' -x
-complete -c glancectl -n '__glancectl_in image import' -l remote-interface -d 'glance-download: public, internal.' -x -a 'public internal admin'
-complete -c glancectl -n '__glancectl_in image import' -l store -d 'Where to. Repeatable.' -x -a '(__glancectl_suggest store)'
-complete -c glancectl -n '__glancectl_in image import' -l all-stores -d 'To all stores.'
-complete -c glancectl -n '__glancectl_in image import' -l allow-failure -d 'Some of several stores may fail (exit 9).'
-complete -c glancectl -n '__glancectl_in image import' -l wait -d 'Wait until it ends.'
-complete -c glancectl -n '__glancectl_in image import' -l no-wait -d 'Wait until it ends.'
-complete -c glancectl -n '__glancectl_in image import' -l timeout -d 'How long to wait at most.' -x
-complete -c glancectl -n '__glancectl_in image import' -l interval -d 'Pause between two looks.' -x
-complete -c glancectl -n '__glancectl_in image import' -l size -d 'Bytes to come, as in 512M.' -x
-complete -c glancectl -n '__glancectl_in image import' -l max-size -d 'Refuse more data, unpacked, as in 20G.' -x
-complete -c glancectl -n '__glancectl_in image import' -l checksum -d 'What the source must hash to, or what says it.' -r -F
-complete -c glancectl -n '__glancectl_in image import' -l header -d 'Sent to a URL source.' -x
-complete -c glancectl -n '__glancectl_in image import' -l decompress -d 'auto (default, when bare), none, gzip, bzip2, xz, zstd.' -x -a 'auto none gzip bzip2 xz zstd'
-complete -c glancectl -n '__glancectl_in image import' -l limit-rate -d 'Bytes a second, as in 20M.' -x
-complete -c glancectl -n '__glancectl_in image import' -l no-verify -d 'Do not compare size and digest at the end.'
-complete -c glancectl -n '__glancectl_in image import' -l allow-empty -d 'Accept a source of 0 bytes.'
-complete -c glancectl -n '__glancectl_in image import' -l no-sniff -d 'Do not look at the first bytes.'
-complete -c glancectl -n '__glancectl_in image import' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
-complete -c glancectl -n '__glancectl_in image import' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
-complete -c glancectl -n '__glancectl_in image import' -s q -l quiet -d 'Print ids only.'
-complete -c glancectl -n '__glancectl_in image import' -s h -l help -d 'Show this help.'
-complete -c glancectl -n '__glancectl_argument 1 image import' -a '(__glancectl_suggest_argument image)'
-
-# glancectl image wait
-complete -c glancectl -n '__glancectl_in image wait' -l for -d 'active, …, or deleted: what to wait for.' -x -a 'active deactivated queued uploading saving importing deleted'
-complete -c glancectl -n '__glancectl_in image wait' -l timeout -d 'How long to wait at most.' -x
-complete -c glancectl -n '__glancectl_in image wait' -l interval -d 'Pause between two looks.' -x
-complete -c glancectl -n '__glancectl_in image wait' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
-complete -c glancectl -n '__glancectl_in image wait' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
-complete -c glancectl -n '__glancectl_in image wait' -s q -l quiet -d 'Print ids only.'
-complete -c glancectl -n '__glancectl_in image wait' -s h -l help -d 'Show this help.'
-complete -c glancectl -n '__glancectl_argument 1+ image wait' -a '(__glancectl_suggest_argument image)'
-
-# glancectl image prune
-complete -c glancectl -n '__glancectl_in image prune' -l name -d 'Exact name.' -x
-complete -c glancectl -n '__glancectl_in image prune' -l match -d 'Name pattern like \'ci-*\'.' -x
-complete -c glancectl -n '__glancectl_in image prune' -l tag -d 'A tag. Repeatable.' -x -a '(__glancectl_suggest tag)'
-complete -c glancectl -n '__glancectl_in image prune' -l older-than -d 'Age, as in 30d: s, m, h, d or w.' -x
-complete -c glancectl -n '__glancectl_in image prune' -l keep -d 'Let the newest N active ones of each name stay, however old.' -x
-complete -c glancectl -n '__glancectl_in image prune' -l stuck -d 'Only those never finished that have not changed for so long, as in 24h.' -x
-complete -c glancectl -n '__glancectl_in image prune' -l owner -d 'Project id or name (admin).' -x -a '(__glancectl_suggest project)'
-complete -c glancectl -n '__glancectl_in image prune' -l all-projects -d 'Those of all projects (admin).'
-complete -c glancectl -n '__glancectl_in image prune' -l no-check -d 'Do not ask Keystone whether a project exists.'
-complete -c glancectl -n '__glancectl_in image prune' -s y -l yes -d 'Delete them.'
-complete -c glancectl -n '__glancectl_in image prune' -l dry-run -d 'Print what would be deleted, as without --yes.'
-complete -c glancectl -n '__glancectl_in image prune' -l jobs -d 'Images at once.' -x
-complete -c glancectl -n '__glancectl_in image prune' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
-complete -c glancectl -n '__glancectl_in image prune' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
-complete -c glancectl -n '__glancectl_in image prune' -s q -l quiet -d 'Print ids only.'
-complete -c glancectl -n '__glancectl_in image prune' -s h -l help -d 'Show this help.'
-
-# glancectl image publish
-complete -c glancectl -n '__glancectl_in image publish' -l retire -d 'Older ones: hide (default), deactivate, delete, none; N stay.' -x -a 'hide deactivate delete none'
-complete -c glancectl -n '__glancectl_in image publish' -l keep -d 'Older ones: hide (default), deactivate, delete, none; N stay.' -x
-complete -c glancectl -n '__glancectl_in image publish' -l dry-run -d 'Print what would be done, change nothing.'
-complete -c glancectl -n '__glancectl_in image publish' -l disk-format -d 'qcow2, raw, iso, …' -x -a '(__glancectl_suggest disk-format)'
-complete -c glancectl -n '__glancectl_in image publish' -l container-format -d 'bare, ova, …' -x -a '(__glancectl_suggest container-format)'
-complete -c glancectl -n '__glancectl_in image publish' -l min-disk -d 'Least disk and memory of a server.' -x
-complete -c glancectl -n '__glancectl_in image publish' -l min-ram -d 'Least disk and memory of a server.' -x
-complete -c glancectl -n '__glancectl_in image publish' -l visibility -d 'private, shared, community or public.' -x -a 'private shared community public'
-complete -c glancectl -n '__glancectl_in image publish' -l protected -d 'Whether it cannot be deleted.'
-complete -c glancectl -n '__glancectl_in image publish' -l unprotected -d 'Whether it cannot be deleted.'
-complete -c glancectl -n '__glancectl_in image publish' -l hidden -d 'Whether default lists leave it out.'
-complete -c glancectl -n '__glancectl_in image publish' -l visible -d 'Whether default lists leave it out.'
-complete -c glancectl -n '__glancectl_in image publish' -l owner -d 'Project id or name (admin).' -x -a '(__glancectl_suggest project)'
-complete -c glancectl -n '__glancectl_in image publish' -l no-check -d 'Do not ask Keystone whether a project exists.'
-complete -c glancectl -n '__glancectl_in image publish' -l tag -d 'A tag. Repeatable.' -x -a '(__glancectl_suggest tag)'
-complete -c glancectl -n '__glancectl_in image publish' -l property -d 'Custom property; K=@FILE reads its value. Repeatable.' -x
-complete -c glancectl -n '__glancectl_in image publish' -l properties-file -d 'JSON or YAML mapping of properties.' -r -F
-complete -c glancectl -n '__glancectl_in image publish' -l size -d 'Bytes to come, as in 512M.' -x
-complete -c glancectl -n '__glancectl_in image publish' -l max-size -d 'Refuse more data, unpacked, as in 20G.' -x
-complete -c glancectl -n '__glancectl_in image publish' -l checksum -d 'What the source must hash to, or what says it.' -r -F
-complete -c glancectl -n '__glancectl_in image publish' -l header -d 'Sent to a URL source.' -x
-complete -c glancectl -n '__glancectl_in image publish' -l decompress -d 'auto (default, when bare), none, gzip, bzip2, xz, zstd.' -x -a 'auto none gzip bzip2 xz zstd'
-complete -c glancectl -n '__glancectl_in image publish' -l store -d 'Where to store.' -x -a '(__glancectl_suggest store)'
-complete -c glancectl -n '__glancectl_in image publish' -l limit-rate -d 'Bytes a second, as in 20M.' -x
-complete -c glancectl -n '__glancectl_in image publish' -l no-verify -d 'Do not compare size and digest at the end.'
-complete -c glancectl -n '__glancectl_in image publish' -l allow-empty -d 'Accept a source of 0 bytes.'
-complete -c glancectl -n '__glancectl_in image publish' -l no-sniff -d 'Do not look at the first bytes.'
-complete -c glancectl -n '__glancectl_in image publish' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
-complete -c glancectl -n '__glancectl_in image publish' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
-complete -c glancectl -n '__glancectl_in image publish' -s q -l quiet -d 'Print ids only.'
-complete -c glancectl -n '__glancectl_in image publish' -s h -l help -d 'Show this help.'
-complete -c glancectl -n '__glancectl_argument 2 image publish' -F
-
 # glancectl image update
 complete -c glancectl -n '__glancectl_in image update' -l name -d 'Any text.' -x
 complete -c glancectl -n '__glancectl_in image update' -l disk-format -d 'qcow2, raw, iso, …' -x -a '(__glancectl_suggest disk-format)'
@@ -490,6 +330,45 @@ complete -c glancectl -n '__glancectl_in image deactivate' -s q -l quiet -d 'Pri
 complete -c glancectl -n '__glancectl_in image deactivate' -s h -l help -d 'Show this help.'
 complete -c glancectl -n '__glancectl_argument 1+ image deactivate' -a '(__glancectl_suggest_argument image)'
 
+# glancectl image import
+complete -c glancectl -n '__glancectl_in image import' -l method -d 'web-download, glance-direct, copy-image, …' -x -a '(__glancectl_suggest import-method)'
+complete -c glancectl -n '__glancectl_in image import' -l uri -d 'web-download: what Glance shall fetch.' -x
+complete -c glancectl -n '__glancectl_in image import' -l file -d 'glance-direct: stage this first.' -r -F
+complete -c glancectl -n '__glancectl_in image import' -l remote-region -d 'glance-download: from this region.' -x
+complete -c glancectl -n '__glancectl_in image import' -l remote-image -d 'glance-download: its id there.' -x
+complete -c glancectl -n '__glancectl_in image import' -l remote-interface -d 'glance-download: public, internal.' -x -a 'public internal admin'
+complete -c glancectl -n '__glancectl_in image import' -l store -d 'Where to. Repeatable.' -x -a '(__glancectl_suggest store)'
+complete -c glancectl -n '__glancectl_in image import' -l all-stores -d 'To all stores.'
+complete -c glancectl -n '__glancectl_in image import' -l allow-failure -d 'Some of several stores may fail (exit 9).'
+complete -c glancectl -n '__glancectl_in image import' -l wait -d 'Wait until it ends.'
+complete -c glancectl -n '__glancectl_in image import' -l no-wait -d 'Wait until it ends.'
+complete -c glancectl -n '__glancectl_in image import' -l timeout -d 'How long to wait at most.' -x
+complete -c glancectl -n '__glancectl_in image import' -l interval -d 'Pause between two looks.' -x
+complete -c glancectl -n '__glancectl_in image import' -l size -d 'Bytes to come, as in 512M.' -x
+complete -c glancectl -n '__glancectl_in image import' -l max-size -d 'Refuse more data, unpacked, as in 20G.' -x
+complete -c glancectl -n '__glancectl_in image import' -l checksum -d 'What the source must hash to, or what says it.' -r -F
+complete -c glancectl -n '__glancectl_in image import' -l header -d 'Sent to a URL source.' -x
+complete -c glancectl -n '__glancectl_in image import' -l decompress -d 'auto (default, when bare), none, gzip, bzip2, xz, zstd.' -x -a 'auto none gzip bzip2 xz zstd'
+complete -c glancectl -n '__glancectl_in image import' -l limit-rate -d 'Bytes a second, as in 20M.' -x
+complete -c glancectl -n '__glancectl_in image import' -l no-verify -d 'Do not compare size and digest at the end.'
+complete -c glancectl -n '__glancectl_in image import' -l allow-empty -d 'Accept a source of 0 bytes.'
+complete -c glancectl -n '__glancectl_in image import' -l no-sniff -d 'Do not look at the first bytes.'
+complete -c glancectl -n '__glancectl_in image import' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
+complete -c glancectl -n '__glancectl_in image import' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
+complete -c glancectl -n '__glancectl_in image import' -s q -l quiet -d 'Print ids only.'
+complete -c glancectl -n '__glancectl_in image import' -s h -l help -d 'Show this help.'
+complete -c glancectl -n '__glancectl_argument 1 image import' -a '(__glancectl_suggest_argument image)'
+
+# glancectl image wait
+complete -c glancectl -n '__glancectl_in image wait' -l for -d 'active, …, or deleted: what to wait for.' -x -a 'active deactivated queued uploading saving importing deleted'
+complete -c glancectl -n '__glancectl_in image wait' -l timeout -d 'How long to wait at most.' -x
+complete -c glancectl -n '__glancectl_in image wait' -l interval -d 'Pause between two looks.' -x
+complete -c glancectl -n '__glancectl_in image wait' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
+complete -c glancectl -n '__glancectl_in image wait' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
+complete -c glancectl -n '__glancectl_in image wait' -s q -l quiet -d 'Print ids only.'
+complete -c glancectl -n '__glancectl_in image wait' -s h -l help -d 'Show this help.'
+complete -c glancectl -n '__glancectl_argument 1+ image wait' -a '(__glancectl_suggest_argument image)'
+
 # glancectl image verify
 complete -c glancectl -n '__glancectl_in image verify' -l limit-rate -d 'Bytes a second, as in 20M.' -x
 complete -c glancectl -n '__glancectl_in image verify' -l jobs -d 'Images at once.' -x
@@ -499,6 +378,127 @@ complete -c glancectl -n '__glancectl_in image verify' -s q -l quiet -d 'Print i
 complete -c glancectl -n '__glancectl_in image verify' -s h -l help -d 'Show this help.'
 complete -c glancectl -n '__glancectl_argument 1 image verify' -a '(__glancectl_suggest_argument image)'
 complete -c glancectl -n '__glancectl_argument 2 image verify' -F
+
+# glancectl image copy
+complete -c glancectl -n '__glancectl_in image copy' -l to-cloud -d 'To this entry of clouds.yaml.' -x -a '(__glancectl_suggest cloud)'
+complete -c glancectl -n '__glancectl_in image copy' -l to-region -d 'To this region of the cloud.' -x
+complete -c glancectl -n '__glancectl_in image copy' -l to-project -d 'To this project, with the same login.' -x -a '(__glancectl_suggest project)'
+complete -c glancectl -n '__glancectl_in image copy' -l name -d 'Another name for the copy.' -x
+complete -c glancectl -n '__glancectl_in image copy' -l visibility -d 'private, shared, community or public.' -x -a 'private shared community public'
+complete -c glancectl -n '__glancectl_in image copy' -l protected -d 'Whether it cannot be deleted.'
+complete -c glancectl -n '__glancectl_in image copy' -l unprotected -d 'Whether it cannot be deleted.'
+complete -c glancectl -n '__glancectl_in image copy' -l members -d 'Share with whom the original is shared with.'
+complete -c glancectl -n '__glancectl_in image copy' -l no-check -d 'Do not ask Keystone whether a project exists.'
+complete -c glancectl -n '__glancectl_in image copy' -l if-missing -d 'Nothing is sent where an image has these data already.'
+complete -c glancectl -n '__glancectl_in image copy' -l store -d 'Where to store.' -x -a '(__glancectl_suggest store)'
+complete -c glancectl -n '__glancectl_in image copy' -l server-side -d 'Glance copies by itself: to a region, or to one more store.'
+complete -c glancectl -n '__glancectl_in image copy' -l timeout -d 'How long to wait at most.' -x
+complete -c glancectl -n '__glancectl_in image copy' -l interval -d 'Pause between two looks.' -x
+complete -c glancectl -n '__glancectl_in image copy' -l limit-rate -d 'Bytes a second, as in 20M.' -x
+complete -c glancectl -n '__glancectl_in image copy' -l jobs -d 'Images at once.' -x
+complete -c glancectl -n '__glancectl_in image copy' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
+complete -c glancectl -n '__glancectl_in image copy' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
+complete -c glancectl -n '__glancectl_in image copy' -s q -l quiet -d 'Print ids only.'
+complete -c glancectl -n '__glancectl_in image copy' -s h -l help -d 'Show this help.'
+complete -c glancectl -n '__glancectl_argument 1+ image copy' -a '(__glancectl_suggest_argument image)'
+
+# glancectl image publish
+complete -c glancectl -n '__glancectl_in image publish' -l retire -d 'Older ones: hide (default), deactivate, delete, none; N stay.' -x -a 'hide deactivate delete none'
+complete -c glancectl -n '__glancectl_in image publish' -l keep -d 'Older ones: hide (default), deactivate, delete, none; N stay.' -x
+complete -c glancectl -n '__glancectl_in image publish' -l dry-run -d 'Print what would be done, change nothing.'
+complete -c glancectl -n '__glancectl_in image publish' -l disk-format -d 'qcow2, raw, iso, …' -x -a '(__glancectl_suggest disk-format)'
+complete -c glancectl -n '__glancectl_in image publish' -l container-format -d 'bare, ova, …' -x -a '(__glancectl_suggest container-format)'
+complete -c glancectl -n '__glancectl_in image publish' -l min-disk -d 'Least disk and memory of a server.' -x
+complete -c glancectl -n '__glancectl_in image publish' -l min-ram -d 'Least disk and memory of a server.' -x
+complete -c glancectl -n '__glancectl_in image publish' -l visibility -d 'private, shared, community or public.' -x -a 'private shared community public'
+complete -c glancectl -n '__glancectl_in image publish' -l protected -d 'Whether it cannot be deleted.'
+complete -c glancectl -n '__glancectl_in image publish' -l unprotected -d 'Whether it cannot be deleted.'
+complete -c glancectl -n '__glancectl_in image publish' -l hidden -d 'Whether default lists leave it out.'
+complete -c glancectl -n '__glancectl_in image publish' -l visible -d 'Whether default lists leave it out.'
+complete -c glancectl -n '__glancectl_in image publish' -l owner -d 'Project id or name (admin).' -x -a '(__glancectl_suggest project)'
+complete -c glancectl -n '__glancectl_in image publish' -l no-check -d 'Do not ask Keystone whether a project exists.'
+complete -c glancectl -n '__glancectl_in image publish' -l tag -d 'A tag. Repeatable.' -x -a '(__glancectl_suggest tag)'
+complete -c glancectl -n '__glancectl_in image publish' -l property -d 'Custom property; K=@FILE reads its value. Repeatable.' -x
+complete -c glancectl -n '__glancectl_in image publish' -l properties-file -d 'JSON or YAML mapping of properties.' -r -F
+complete -c glancectl -n '__glancectl_in image publish' -l size -d 'Bytes to come, as in 512M.' -x
+complete -c glancectl -n '__glancectl_in image publish' -l max-size -d 'Refuse more data, unpacked, as in 20G.' -x
+complete -c glancectl -n '__glancectl_in image publish' -l checksum -d 'What the source must hash to, or what says it.' -r -F
+complete -c glancectl -n '__glancectl_in image publish' -l header -d 'Sent to a URL source.' -x
+complete -c glancectl -n '__glancectl_in image publish' -l decompress -d 'auto (default, when bare), none, gzip, bzip2, xz, zstd.' -x -a 'auto none gzip bzip2 xz zstd'
+complete -c glancectl -n '__glancectl_in image publish' -l store -d 'Where to store.' -x -a '(__glancectl_suggest store)'
+complete -c glancectl -n '__glancectl_in image publish' -l limit-rate -d 'Bytes a second, as in 20M.' -x
+complete -c glancectl -n '__glancectl_in image publish' -l no-verify -d 'Do not compare size and digest at the end.'
+complete -c glancectl -n '__glancectl_in image publish' -l allow-empty -d 'Accept a source of 0 bytes.'
+complete -c glancectl -n '__glancectl_in image publish' -l no-sniff -d 'Do not look at the first bytes.'
+complete -c glancectl -n '__glancectl_in image publish' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
+complete -c glancectl -n '__glancectl_in image publish' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
+complete -c glancectl -n '__glancectl_in image publish' -s q -l quiet -d 'Print ids only.'
+complete -c glancectl -n '__glancectl_in image publish' -s h -l help -d 'Show this help.'
+complete -c glancectl -n '__glancectl_argument 2 image publish' -F
+
+# glancectl image apply
+complete -c glancectl -n '__glancectl_in image apply' -l prune -d 'Delete images that were created for it and have left it.'
+complete -c glancectl -n '__glancectl_in image apply' -l dry-run -d 'Print what would change, change nothing.'
+complete -c glancectl -n '__glancectl_in image apply' -l exit-code -d 'With --dry-run: exit 10 if anything would.'
+complete -c glancectl -n '__glancectl_in image apply' -l no-check -d 'Do not ask Keystone whether a project exists.'
+complete -c glancectl -n '__glancectl_in image apply' -l limit-rate -d 'Bytes a second, as in 20M.' -x
+complete -c glancectl -n '__glancectl_in image apply' -l no-verify -d 'Do not compare size and digest at the end.'
+complete -c glancectl -n '__glancectl_in image apply' -l jobs -d 'Images at once.' -x
+complete -c glancectl -n '__glancectl_in image apply' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
+complete -c glancectl -n '__glancectl_in image apply' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
+complete -c glancectl -n '__glancectl_in image apply' -s q -l quiet -d 'Print ids only.'
+complete -c glancectl -n '__glancectl_in image apply' -s h -l help -d 'Show this help.'
+complete -c glancectl -n '__glancectl_argument 1 image apply' -F
+
+# glancectl image export
+complete -c glancectl -n '__glancectl_in image export' -l name -d 'Exact name.' -x
+complete -c glancectl -n '__glancectl_in image export' -l match -d 'Name pattern like \'ubuntu-*\'.' -x
+complete -c glancectl -n '__glancectl_in image export' -l status -d 'active, queued, deactivated, …' -x -a 'active deactivated queued uploading saving importing killed pending_delete deleted'
+complete -c glancectl -n '__glancectl_in image export' -l visibility -d 'private, shared, community, public or all.' -x -a 'private shared community public all'
+complete -c glancectl -n '__glancectl_in image export' -l owner -d 'Project id or name (admin).' -x -a '(__glancectl_suggest project)'
+complete -c glancectl -n '__glancectl_in image export' -l no-check -d 'Do not ask Keystone whether a project exists.'
+complete -c glancectl -n '__glancectl_in image export' -l tag -d 'A tag. Repeatable.' -x -a '(__glancectl_suggest tag)'
+complete -c glancectl -n '__glancectl_in image export' -l property -d 'With this value. Repeatable.' -x
+complete -c glancectl -n '__glancectl_in image export' -l disk-format -d 'qcow2, raw, iso, …' -x -a '(__glancectl_suggest disk-format)'
+complete -c glancectl -n '__glancectl_in image export' -l container-format -d 'bare, ova, …' -x -a '(__glancectl_suggest container-format)'
+complete -c glancectl -n '__glancectl_in image export' -l member-status -d 'Of shared ones: accepted, pending, rejected or all.' -x -a 'accepted pending rejected all'
+complete -c glancectl -n '__glancectl_in image export' -l hidden -d 'Hidden images only.'
+complete -c glancectl -n '__glancectl_in image export' -l protected -d 'Whether it cannot be deleted.'
+complete -c glancectl -n '__glancectl_in image export' -l unprotected -d 'Whether it cannot be deleted.'
+complete -c glancectl -n '__glancectl_in image export' -l size-min -d 'Bytes, or as in 10M.' -x
+complete -c glancectl -n '__glancectl_in image export' -l size-max -d 'Bytes, or as in 10M.' -x
+complete -c glancectl -n '__glancectl_in image export' -l created-after -d 'ISO 8601, UTC unless it says otherwise.' -x
+complete -c glancectl -n '__glancectl_in image export' -l created-before -d 'ISO 8601, UTC unless it says otherwise.' -x
+complete -c glancectl -n '__glancectl_in image export' -l updated-after -d 'ISO 8601, UTC unless it says otherwise.' -x
+complete -c glancectl -n '__glancectl_in image export' -l updated-before -d 'ISO 8601, UTC unless it says otherwise.' -x
+complete -c glancectl -n '__glancectl_in image export' -l checksum -d 'MD5, os_hash_value of the data.' -x
+complete -c glancectl -n '__glancectl_in image export' -l hash -d 'MD5, os_hash_value of the data.' -x
+complete -c glancectl -n '__glancectl_in image export' -l id -d 'This image. Repeatable.' -x -a '(__glancectl_suggest image-id)'
+complete -c glancectl -n '__glancectl_in image export' -l filter -d 'For Glance, as it is. Repeatable.' -x
+complete -c glancectl -n '__glancectl_in image export' -l sort -d 'Order, by Glance.' -x
+complete -c glancectl -n '__glancectl_in image export' -l limit -d 'Images in all.' -x
+complete -c glancectl -n '__glancectl_in image export' -l jobs -d 'Images at once.' -x
+complete -c glancectl -n '__glancectl_in image export' -s f -l format -d 'yaml or json.' -x -a 'yaml json'
+complete -c glancectl -n '__glancectl_in image export' -s q -l quiet -d 'No notes on stderr.'
+complete -c glancectl -n '__glancectl_in image export' -s h -l help -d 'Show this help.'
+
+# glancectl image prune
+complete -c glancectl -n '__glancectl_in image prune' -l name -d 'Exact name.' -x
+complete -c glancectl -n '__glancectl_in image prune' -l match -d 'Name pattern like \'ci-*\'.' -x
+complete -c glancectl -n '__glancectl_in image prune' -l tag -d 'A tag. Repeatable.' -x -a '(__glancectl_suggest tag)'
+complete -c glancectl -n '__glancectl_in image prune' -l older-than -d 'Age, as in 30d: s, m, h, d or w.' -x
+complete -c glancectl -n '__glancectl_in image prune' -l keep -d 'Let the newest N active ones of each name stay, however old.' -x
+complete -c glancectl -n '__glancectl_in image prune' -l stuck -d 'Only those never finished that have not changed for so long, as in 24h.' -x
+complete -c glancectl -n '__glancectl_in image prune' -l owner -d 'Project id or name (admin).' -x -a '(__glancectl_suggest project)'
+complete -c glancectl -n '__glancectl_in image prune' -l all-projects -d 'Those of all projects (admin).'
+complete -c glancectl -n '__glancectl_in image prune' -l no-check -d 'Do not ask Keystone whether a project exists.'
+complete -c glancectl -n '__glancectl_in image prune' -s y -l yes -d 'Delete them.'
+complete -c glancectl -n '__glancectl_in image prune' -l dry-run -d 'Print what would be deleted, as without --yes.'
+complete -c glancectl -n '__glancectl_in image prune' -l jobs -d 'Images at once.' -x
+complete -c glancectl -n '__glancectl_in image prune' -s f -l format -d 'table, tsv, json, jsonl, yaml, csv, value.' -x -a 'table tsv json jsonl yaml csv value'
+complete -c glancectl -n '__glancectl_in image prune' -s c -l column -d 'Only this field; repeatable.' -x -a 'id name status visibility size virtual_size disk_format container_format min_disk min_ram protected os_hidden owner created_at updated_at tags checksum os_hash_algo os_hash_value stores'
+complete -c glancectl -n '__glancectl_in image prune' -s q -l quiet -d 'Print ids only.'
+complete -c glancectl -n '__glancectl_in image prune' -s h -l help -d 'Show this help.'
 
 # glancectl image locations
 complete -c glancectl -n '__glancectl_after image locations' -a list -d 'List where an image\'s data are: URLs and stores (admin)'

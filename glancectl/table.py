@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIZES = ("size", "virtual_size")
 NUMBERS = (*SIZES, "min_disk", "min_ram", "hits", "images")
 EPOCHS = ("last_accessed", "last_modified")  # the image cache tells seconds since 1970
-FOLDABLE = ("name", "tags", "description")  # an id in pieces could not be copied
+FOLDABLE = ("name", "tags", "description", "reason")  # an id in pieces could not be copied
 NARROWEST = 12  # columns that a folded cell keeps
 ID_WIDTH = 36  # what is longer may fold, but for ids
 LONGEST_ID = 128  # beside a longer one, what folds would fill the memory with spaces

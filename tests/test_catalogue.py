@@ -676,7 +676,7 @@ def test_each_change_is_an_event_in_the_log_of_a_job(cloud: Cloud, new_project: 
     told = run("--progress", "json", *command).err
     events = [json.loads(line) for line in told.splitlines()]
     changes = [(e["action"], e["name"]) for e in events if e["event"] == "change"]
-    assert changes == [("created", "a"), ("shown", "a"), ("hidden", "a"), ("deleted", "b")]
+    assert changes == [("created", "a"), ("finished", "a"), ("hidden", "a"), ("deleted", "b")]
     write({"images": [{"name": "a", "tags": ["x"], "members": [friend]}]})
     told = run("--progress", "json", "image", "apply", "images.yaml").err
     events = [json.loads(line) for line in told.splitlines()]

@@ -316,10 +316,7 @@ def test_what_was_planned_is_deleted_and_a_second_run_does_nothing(
     argv = ["image", "prune", "--match", "c*", "--keep", "2", "--yes"]
     done = run(*argv, "-f", "json")
     assert done.json == [{"id": i, "name": "ci", "status": "deleted"} for i in old]
-    assert sorted(done.err.splitlines()) == sorted([
-        f"image {guarded} (ci) is protected, so it stays",
-        *(f"deleted {image_id} (ci)" for image_id in old),
-    ])  # fmt: skip
+    assert done.err == f"image {guarded} (ci) is protected, so it stays\n"
     assert cloud.ids() == {*new, guarded}
     proxy.requests.clear()
     again = run(*argv)

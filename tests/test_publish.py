@@ -666,7 +666,7 @@ def test_what_a_killed_job_leaves_is_hidden_and_removed_by_the_next(
     told = run("--progress", "json", "image", "publish", name, file, *RAW, "-q")
     changes = [(e["action"], e["id"]) for e in events(told) if e["event"] == "change"]
     new = told.out.strip()
-    assert changes == [("deleted", left["id"]), ("created", new), ("shown", new)]
+    assert changes == [("deleted", left["id"]), ("created", new), ("finished", new)]
     assert states(project, name) == {new: "active"}
 
 
@@ -844,14 +844,15 @@ def test_people_are_told_each_change(project: Project, name: str) -> None:
     first = run("image", "publish", name, content(), *RAW, "-q").out.strip()
     done = run("image", "publish", name, content("b"), *RAW, "-f", "json")
     new = done.json["image"]["id"]
-    told = [line for line in done.err.splitlines() if line.endswith(f"({name})")]
-    assert told == [
-        f"created {new} ({name})",
-        f"shown {new} ({name})",
-        f"hidden {first} ({name})",
-    ]
+    told = [line for line in done.err.splitlines() if not line.startswith(f"{name}: ")]
+    assert told == [f"hidden {first} ({name})"]  # the new one is the result
+    hashed = f"{name}: hashed 58.6 KiB in "
+    assert f"{name}: 58.6 KiB in " in done.err
+    assert hashed not in done.err
     again = run("image", "publish", name, "b", *RAW)
-    assert f"image {new} has this content already" in again.err
+    first_line, *more = again.err.splitlines()
+    assert first_line.startswith(hashed)  # and not sent
+    assert more == [f"image {new} has this content already"]
     assert run("image", "publish", name, "b", *RAW, "-q").err == ""
 
 
@@ -863,7 +864,7 @@ def test_each_change_is_an_event(project: Project, name: str) -> None:
     changes = [event for event in events(done) if event["event"] == "change"]
     assert changes == [
         {"event": "change", "action": action, "id": image_id, "name": name}
-        for action, image_id in [("created", new), ("shown", new), ("hidden", first)]
+        for action, image_id in [("created", new), ("finished", new), ("hidden", first)]
     ]
     phases = [event["phase"] for event in events(done) if event["event"] in ("start", "phase")]
     assert phases == ["hashing", "uploading", "server is storing", "verifying"]

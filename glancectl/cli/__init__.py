@@ -58,17 +58,10 @@ NOUNS = {
     "completion": "Print the script that completes glancectl's words in bash, zsh or fish.",
 }
 SUGGEST = "_suggest"  # what those scripts call for words that only the cloud knows; in no help
-MORE_OF = {
+MORE_OF = {  # in the order in which help lists their verbs
     "image": (
-        "image_catalogue",
-        "image_copy",
-        "image_data",
-        "image_import",
-        "image_prune",
-        "image_publish",
-        "image_update",
-        "image_verify",
-        "locations",
+        *("image_data", "image_update", "image_import", "image_verify", "image_copy"),
+        *("image_publish", "image_catalogue", "image_prune", "locations"),
     )
 }
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +40,7 @@ from glancectl.cli.options import (
     TagsOpt,
     VisibilityFilterOpt,
     given,
+    image_count,
     journal,
     notes,
     own_project,
@@ -51,7 +52,7 @@ from glancectl.cli.payload import SourceFlags, fit, open_payload
 from glancectl.errors import DiffersError, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from glancectl.flows import Journal, Note
+    from glancectl.flows import Note
     from glancectl.flows.apply import Row, Work
     from glancectl.flows.catalogue import Catalogue, Entry
     from glancectl.flows.publish import Content
@@ -107,7 +108,7 @@ def apply(
             "--prune has to know whose images those of stdin are", hint="a line 'catalogue: NAME'"
         )
     shown = view(ctx, output, columns, quiet)
-    with progress_for(ctx, f"{len(catalogue.entries)} images", None, quiet) as progress:
+    with progress_for(ctx, image_count(len(catalogue.entries)), None, quiet) as progress:
         work = _work(ctx, progress, quiet, no_check, limit_rate, verify=not no_verify)
         act = apply_flow.plan if dry_run else apply_flow.apply
         rows, failure = act(work, catalogue, prune=prune, jobs=jobs)
@@ -175,7 +176,7 @@ def _work(
 
     glance = connect(ctx)
     login = glance.rest.login
-    note, tell = _told(ctx, progress, quiet)
+    note = notes(ctx, quiet, progress)
     return Work(
         glance,
         own_project(login),
@@ -184,19 +185,8 @@ def _work(
         progress=progress,
         options=Options(verify=verify, pace=Pace(limit_rate)),
         note=note,
-        journal=tell,
+        journal=journal(ctx, quiet, progress),
     )
-
-
-def _told(ctx: typer.Context, progress: "Progress", quiet: bool) -> "tuple[Note, Journal]":
-    """Return what tells notes and changes: the progress, whose bar may be drawn meanwhile."""
-    if ctx.obj.progress == "json":
-        return notes(ctx, quiet), journal(ctx, quiet)
-
-    def tell(action: str, image: Mapping[str, object]) -> None:
-        progress.note(f"{action} {image['id']} ({image.get('name')})")
-
-    return progress.note, tell
 
 
 @contextlib.contextmanager

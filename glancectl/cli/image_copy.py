@@ -1,6 +1,5 @@
 """glancectl image: copy."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +20,7 @@ from glancectl.cli.options import (
     StoreOpt,
     VisibilityOpt,
     WaitTimeoutOpt,
+    image_count,
     journal,
     nonempty,
     notes,
@@ -31,9 +31,7 @@ from glancectl.cli.options import (
 from glancectl.errors import UsageError
 
 if TYPE_CHECKING:
-    from glancectl.flows import Journal, Note
     from glancectl.flows.copy import Options
-    from glancectl.transfer.progress import Progress
 
 
 @app.command(
@@ -116,9 +114,9 @@ def copy(
     glance = target = connect(ctx)
     if to_cloud or to_region or to_project:
         target = connect_to(ctx, cloud=to_cloud, region=to_region, project=to_project)
-    what = named[0] if len(named) == 1 else f"{len(set(named))} images"
+    what = named[0] if len(named) == 1 else image_count(len(set(named)))
     with progress_for(ctx, what, None, quiet) as progress:
-        told = _told(ctx, progress, quiet, is_several=is_several)
+        told = notes(ctx, quiet, progress), journal(ctx, quiet, progress)
         if server_side and to_region is None:
             outcome = copy_flow.add_store(glance, named, options, progress, *told, jobs=jobs)
         else:
@@ -152,16 +150,3 @@ def _require_one_cloud(
     of_another = (options.name, options.visibility, options.protected, options.members)
     if not to_region and any(of_another):
         raise UsageError("--server-side --store makes no other image, it adds a store to this one")
-
-
-def _told(
-    ctx: typer.Context, progress: "Progress", quiet: bool, *, is_several: bool
-) -> "tuple[Note, Journal]":
-    """Return what tells notes and changes: the progress, where its bar is drawn meanwhile."""
-    if not is_several or ctx.obj.progress == "json":
-        return notes(ctx, quiet), journal(ctx, quiet)
-
-    def tell(action: str, image: Mapping[str, object]) -> None:
-        progress.note(f"{action} {image['id']} ({image.get('name')})")
-
-    return progress.note, tell

@@ -25,6 +25,7 @@ from glancectl.cli.options import (
     SizeOpt,
     SourceArg,
     StoreOpt,
+    image_count,
     nonempty,
     notes,
     show_each,
@@ -232,7 +233,7 @@ def _download_several(
             hint="glancectl image download IMAGE… DIRECTORY",
         )
     glance, named = connect(ctx), targets(refs)
-    with progress_for(ctx, f"{len(set(named))} images", None, shown.quiet) as progress:
+    with progress_for(ctx, image_count(len(set(named))), None, shown.quiet) as progress:
         outcome = download_images(glance, named, folder, progress, options, jobs=jobs)
         if outcome[1] is None:
             progress.done()

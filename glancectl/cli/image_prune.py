@@ -115,7 +115,7 @@ def prune(
     planned = prune_flow.plan(glance, rule, now, note)
     shown = view(ctx, output, columns, quiet)
     if yes:
-        tell = journal(ctx, quiet)
+        tell = journal(ctx, quiet=True)  # the result says the same
         outcome = prune_flow.delete(glance, planned, rule, now, note, tell, jobs=jobs)
         show_each((), outcome, shown)
     else:

@@ -45,6 +45,7 @@ from glancectl.cli.options import (
 from glancectl.cli.payload import SourceFlags, fit, open_payload
 
 if TYPE_CHECKING:
+    from glancectl.flows import Note
     from glancectl.flows.publish import Report
     from glancectl.render import View
 
@@ -147,7 +148,19 @@ def publish(
                 journal=journal(ctx, quiet),
                 dry_run=dry_run,
             )
+    _tell(report, note, dry_run=dry_run)
     _show(report, view(ctx, output, columns, quiet))
+
+
+def _tell(report: "Report", note: "Note", *, dry_run: bool) -> None:
+    """Let ``note`` hear what the record does not show."""
+    if report.action != "created":
+        note(f"image {report.image['id']} has this content already")
+    if dry_run and report.action != "unchanged":
+        what = "an image" if report.action == "created" else f"image {report.image['id']}"
+        note(f"{what} would be {report.action}")
+    for one in report.retired if dry_run else ():
+        note(f"image {one.id} would be {one.action}")
 
 
 def _show(report: "Report", how: "View") -> None:

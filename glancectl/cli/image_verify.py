@@ -12,6 +12,7 @@ from glancectl.cli.options import (
     FormatOpt,
     JobsOpt,
     LimitRateOpt,
+    image_count,
     nonempty,
     show_each,
     targets,
@@ -23,7 +24,7 @@ from glancectl.errors import GlancectlError, UsageError
 if TYPE_CHECKING:
     from glancectl.transfer.pace import Pace
 
-COLUMNS = ("id", "name", "status", "size", "digest")
+COLUMNS = ("id", "name", "status", "size")
 
 Outcome = tuple[Sequence[Mapping[str, object]], GlancectlError | None]
 
@@ -107,7 +108,7 @@ def _verify_several(ctx: typer.Context, pace: "Pace", jobs: int, quiet: bool) ->
     from glancectl.flows.verify import stored_images
 
     glance, named = connect(ctx), targets(["-"])
-    with progress_for(ctx, f"{len(set(named))} images", None, quiet) as progress:
+    with progress_for(ctx, image_count(len(set(named))), None, quiet) as progress:
         outcome = stored_images(glance, named, progress, pace, jobs=jobs)
         if outcome[1] is None:
             progress.done()

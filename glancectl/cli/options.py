@@ -1,5 +1,6 @@
 """Options and parsers that more than one command uses."""
 
+import contextlib
 import json
 import re
 import sys
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from glancectl.flows import Journal
     from glancectl.render import View
     from glancectl.transfer.checksum import Checksum
+    from glancectl.transfer.progress import Progress
 
 Pair = tuple[str, str]
 FormatName = Literal["table", "tsv", "json", "jsonl", "yaml", "csv", "value"]
@@ -514,33 +516,56 @@ def show_each(
         raise failure
 
 
-def notes(ctx: typer.Context, quiet: bool) -> Callable[[str], None]:
-    """Return what tells a note on stderr: as a line, or as an event under ``--progress json``."""
-    from glancectl import render
+def notes(
+    ctx: typer.Context, quiet: bool, progress: "Progress | None" = None
+) -> Callable[[str], None]:
+    """Return what tells a note on stderr: as a line, or as an event under ``--progress json``.
 
+    progress: what may draw a bar meanwhile.
+    """
+    line = _line_beside(progress)
     if quiet:
         return lambda _: None
     if ctx.obj.progress == "json":
-        return lambda text: render.note(json.dumps({"event": "note", "message": text}))
-    return render.note
+        return lambda text: line(json.dumps({"event": "note", "message": text}))
+    return line
 
 
-def journal(ctx: typer.Context, quiet: bool) -> "Journal":
+def journal(ctx: typer.Context, quiet: bool, progress: "Progress | None" = None) -> "Journal":
     """Return what tells each change on stderr: as a line, or an event under ``--progress json``.
 
-    The events are there under ``--quiet`` too: a job's log has to say what the job did.
+    The events are there under ``--quiet`` too: a job's log has to say what the job did. For people
+    an image that is made is the result, or an error says what became of it; no line does.
     """
-    from glancectl import render
+    line = _line_beside(progress)
+    made = set()
 
     def tell(action: str, image: Mapping[str, object]) -> None:
         image_id, name = image.get("id"), image.get("name")
+        if action == "created":
+            made.add(image_id)
         if ctx.obj.progress == "json":
-            event = {"event": "change", "action": action, "id": image_id, "name": name}
-            render.note(json.dumps(event))
-        elif not quiet:
-            render.note(f"{action} {image_id}" + (f" ({name})" if name else ""))
+            line(json.dumps({"event": "change", "action": action, "id": image_id, "name": name}))
+        elif not quiet and image_id not in made:
+            line(f"{action} {image_id}" + (f" ({name})" if name else ""))
 
     return tell
+
+
+def _line_beside(progress: "Progress | None") -> Callable[[str], None]:
+    """Return what writes a line to stderr, above the bar of ``progress``."""
+    from glancectl import render
+
+    def line(text: str) -> None:
+        with progress.aside() if progress else contextlib.nullcontext():
+            render.note(text)
+
+    return line
+
+
+def image_count(count: int) -> str:
+    """Return how many images, in words."""
+    return f"{count} image" if count == 1 else f"{count} images"
 
 
 def json_input(text: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 Note = Callable[[str], None]  # hears what is worth telling besides the result
 
-# Hears of each change to the cloud once it is made: what was done (created, updated, hidden, shown,
-# deactivated, deleted, shared, withdrawn), and to which image: a record, or at least its id and
-# name.
+# Hears of each change to the cloud once it is made: what was done (created, finished, updated,
+# hidden, deactivated, deleted, shared, withdrawn), and to which image: a record, or at least its id
+# and name.
 Journal = Callable[[str, Mapping[str, object]], None]

@@ -155,8 +155,9 @@ def copy_images(
             jobs=jobs,
         )
     except Interrupted as stop:
+        begun = list(run.under_way.values())  # before the threads hear of it, and clean up too
         ends.source.rest.hurry()
-        for record in list(run.under_way.values()):
+        for record in begun:
             remove(ends.target, record, stop)
         raise
 
@@ -293,7 +294,7 @@ def _finish(run: _Run, original: Image, made: Image) -> Image:
             "the same command again sets that right"
         )
         raise
-    run.journal("updated" if finished.get("os_hidden") else "shown", finished)
+    run.journal("finished", finished)
     return finished
 
 

@@ -24,6 +24,7 @@ from glancectl.flows.listing import with_hidden
 from glancectl.patch import Change, operations
 from glancectl.transfer.checksum import Checksum
 from glancectl.transfer.digest import Digests, hashing, judged, recorded
+from glancectl.transfer.display import HASHING
 from glancectl.transfer.progress import Progress
 from glancectl.transfer.source import Source
 from glancectl.transfer.upload import Options, upload
@@ -126,9 +127,7 @@ def publish(
     if dry_run:
         if seen.unsure and there is None:
             note(f"what {content.payload.name} holds is known only after an upload")
-        report = _foreseen(found, there, wanted, content)
-        _tell(report, note)
-        return report
+        return _foreseen(found, there, wanted, content)
     if there is not None:
         action, image = _settle(glance, there, wanted, content, note, journal)
     else:
@@ -227,7 +226,7 @@ class _Seen:
 def _digest(payload: Source, algorithm: str, progress: Progress) -> str:
     """Read a payload and return its digest. Raises IntegrityError when its checksum differs."""
     checksum = payload.checksum
-    progress.phase("hashing")
+    progress.phase(HASHING)
     with Digests({algorithm} | ({checksum.algorithm} if checksum else set())) as digests:
         for _ in progress.wrap(judged(hashing(payload.chunks(), digests), digests, checksum)):
             pass
@@ -292,7 +291,6 @@ def _settle(
     glance: Glance, there: Image, wanted: Wanted, content: Content, note: Note, journal: Journal
 ) -> tuple[Action, Image]:
     """Let the image that has the content have the record that is wanted."""
-    note(f"image {there['id']} has this content already")
     changed = update.change(glance, there, _change(there, wanted, content), note)
     if changed is there:
         return "unchanged", there
@@ -376,7 +374,7 @@ def _finish(
             "the same command again sets that right"
         )
         raise
-    journal("updated" if wanted.hidden else "shown", finished)
+    journal("finished", finished)
     return finished
 
 
@@ -393,17 +391,3 @@ def _foreseen(
     del fields[unfinished.MARK]
     known = {"status": "active", "owner": wanted.owner, "size": content.payload.size}
     return Report("created", {"id": None, **known, **fields}, retired)
-
-
-def _tell(foreseen: Report, note: Note) -> None:
-    """Let ``note`` hear what would be done."""
-    image_id = foreseen.image["id"]
-    note(
-        {
-            "unchanged": f"image {image_id} has this content already",
-            "updated": f"image {image_id} would be updated",
-            "created": "an image would be created",
-        }[foreseen.action]
-    )
-    for one in foreseen.retired:
-        note(f"image {one.id} would be {one.action}")

@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO
@@ -35,6 +35,9 @@ class Mode(StrEnum):
     PLAIN = "plain"
     JSON = "json"
     NONE = "none"
+
+
+HASHING = "hashing"  # the phase of a payload that is only read
 
 
 @dataclass
@@ -72,7 +75,8 @@ class Count:
         seconds, rate = self.elapsed(), human_size(self.rate())
         if self.is_wait:
             return self.line(f"done in {seconds:.1f} s")
-        text = f"{human_size(self.bytes)} in {seconds:.1f} s, {rate}/s"
+        did = "hashed " if self.phase == HASHING else ""  # nothing was sent
+        text = f"{did}{human_size(self.bytes)} in {seconds:.1f} s, {rate}/s"
         return self.line(f"{text}, {digest}" if digest else text)
 
 
@@ -275,9 +279,15 @@ class Bar:
 
     def write(self, line: str) -> None:
         """Put a line above the bar."""
+        with self.hidden():
+            _write(self._stream, line)
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Make room for what others write to the terminal."""
         if self._bar is not None:
             self._bar.clear()
-        _write(self._stream, line)
+        yield
         if self._bar is not None:
             self._bar.refresh()
 

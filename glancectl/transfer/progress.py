@@ -4,6 +4,7 @@
 of images.
 """
 
+import contextlib
 import sys
 import threading
 import time
@@ -96,6 +97,14 @@ class Progress:
             elif self._display:
                 self._display.phase(name)
             self._count.phase = name
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Make room, above a bar if there is one, for lines that are not of this transfer."""
+        with self._lock:
+            bar = self._display if isinstance(self._display, Bar) else None
+            with bar.hidden() if bar else contextlib.nullcontext():
+                yield
 
     def note(self, text: str) -> None:
         """Tell something worth knowing."""
