@@ -163,6 +163,18 @@ def looks_like_project_id(text: str) -> bool:
     return len(digits) == 32 and all(c in "0123456789abcdef" for c in digits.lower())
 
 
+def without_version(endpoint: str) -> str:
+    """Strip a trailing ``/v2``: catalogues have the endpoint in both forms."""
+    import re
+
+    return re.sub(r"/v\d+(\.\d+)?/?$", "", endpoint.rstrip("/")).rstrip("/")
+
+
+def identity_url(auth_url: str) -> str:
+    """Return the URL of the Identity API v3 below ``auth_url``, which may have its version."""
+    return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
+
+
 def _sandbox_config(cloud: str) -> Any:
     from openstack.config.loader import OpenStackConfig
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from glancectl import auth, parallel
 from glancectl.api import Glance, Image
+from glancectl.clouds import looks_like_project_id
 from glancectl.errors import GlancectlError, NotFoundError, RefusedError, UsageError
 from glancectl.nearest import nearest
 from glancectl.terminal import human_size
@@ -198,4 +199,4 @@ def member(login: auth.Login, ref: str, *, check: bool) -> str:
     What has the form of an id is not looked up: Glance knows its members, and one whose project
     was deleted meanwhile must still be removable.
     """
-    return project(login, ref, check=check and not auth.looks_like_project_id(ref))
+    return project(login, ref, check=check and not looks_like_project_id(ref))
