@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from glancectl.flows import Note
     from glancectl.flows.apply import Row, Work
     from glancectl.flows.catalogue import Catalogue, Entry
-    from glancectl.flows.publish import Content
+    from glancectl.flows.content import Content
     from glancectl.render import View
     from glancectl.transfer.progress import Progress
 
@@ -192,7 +192,7 @@ def _work(
 @contextlib.contextmanager
 def _opened(ctx: typer.Context, entry: "Entry", note: "Note") -> "Iterator[Content]":
     """Open the source of an entry, as ``image publish`` does without further options."""
-    from glancectl.flows.publish import Content
+    from glancectl.flows.content import Content
 
     flags = SourceFlags(
         entry.source, None, None, entry.checksum, None, "auto", allow_empty=False, sniff=True

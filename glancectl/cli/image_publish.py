@@ -101,6 +101,7 @@ def publish(
     Nothing is done when it is there already; a stream without --checksum is sent to be compared.
     """
     from glancectl.flows import publish as publish_flow
+    from glancectl.flows.content import Content
     from glancectl.patch import Change, require_names
     from glancectl.transfer.pace import Pace
     from glancectl.transfer.upload import Options
@@ -127,7 +128,7 @@ def publish(
     )
     with open_payload(ctx, flags) as opened:
         missing, payload = fit(fields, opened, flags, note)
-        content = publish_flow.Content(
+        content = Content(
             payload, opened.checksum, payload is not opened, missing.get("disk_format")
         )
         wanted = publish_flow.Wanted(

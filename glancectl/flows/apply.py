@@ -23,9 +23,10 @@ from glancectl.errors import (
 )
 from glancectl.flows import Journal, Note, bulk, sharing, unfinished, update
 from glancectl.flows.catalogue import MARK, Catalogue, Entry, properties_of, rank
+from glancectl.flows.content import Content
 from glancectl.flows.create import remove
 from glancectl.flows.listing import with_hidden
-from glancectl.flows.publish import WITH_DATA, Content, Report, Wanted, named, publish
+from glancectl.flows.publish import WITH_DATA, Report, Wanted, named, publish
 from glancectl.patch import READ_ONLY, Change
 from glancectl.transfer.checksum import Checksum
 from glancectl.transfer.digest import recorded

@@ -19,20 +19,17 @@ from typing import Literal
 from glancectl.api import Glance, Image
 from glancectl.errors import GlancectlError, Interrupted, UsageError
 from glancectl.flows import Journal, Note, retirement, unfinished, update
+from glancectl.flows.content import SOURCE, Content, Seen, claim
 from glancectl.flows.create import new_record
 from glancectl.flows.listing import with_hidden
 from glancectl.patch import Change, operations
-from glancectl.transfer.checksum import Checksum
-from glancectl.transfer.digest import Digests, hashing, judged, recorded
-from glancectl.transfer.display import HASHING
+from glancectl.transfer.digest import recorded
 from glancectl.transfer.progress import Progress
-from glancectl.transfer.source import Source
 from glancectl.transfer.upload import Options, upload
 
 Retire = retirement.How
 Action = Literal["unchanged", "updated", "created"]
 
-SOURCE = "glancectl_source"  # what the source hashed to, where Glance records another digest
 WITH_DATA = ("active", "deactivated")
 FORMATS = ("disk_format", "container_format")  # Glance changes neither once there are data
 TICK = 1.0  # seconds; ``created_at`` has no parts of one
@@ -62,21 +59,6 @@ class Wanted:
     def hidden(self) -> bool:
         """Whether lists shall leave the image out."""
         return bool(self.change.fields.get("os_hidden"))
-
-
-@dataclass(frozen=True)
-class Content:
-    """What shall be published.
-
-    payload: the data. checksum: of the source, if known before it is read. is_unpacked: the
-    payload is not that source itself, but what it unpacks to. disk_format: what the first bytes
-    tell, for a record that is not told.
-    """
-
-    payload: Source
-    checksum: Checksum | None = None
-    is_unpacked: bool = False
-    disk_format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +102,7 @@ def publish(
     found = named(glance, wanted.name, wanted.owner)
     if not dry_run:
         unfinished.remove_abandoned(glance, found, wanted.verb, note, journal)
-    seen = _Seen(content, progress)
+    seen = Seen(content, progress)
     there = _with_content(found, wanted, seen)
     if dry_run or there is not None:
         seen.done()
@@ -184,81 +166,7 @@ def _older(found: Iterable[Image], newest: Image | None) -> list[Image]:
 # Whether the content is there already
 
 
-class _Seen:
-    """What can be told of a content before it is sent. unsure: an image may have it or not."""
-
-    def __init__(self, content: Content, progress: Progress) -> None:
-        self.unsure = False
-        self._content = content
-        self._progress = progress
-        self._read: dict[str, str] = {}  # digests of the payload, by algorithm
-
-    def is_in(self, record: Image) -> bool:
-        """Tell whether an image surely has the content.
-
-        A payload that can be read twice, and at no cost, is read. Of any other the checksum tells,
-        which is believed: it is what the user says that the content has to be.
-        """
-        payload, stored = self._content.payload, recorded(record)
-        if stored is None or payload.size not in (None, record.get("size")):
-            return False
-        if payload.is_local and payload.restartable:
-            return self._hashed(stored[0]) == stored[1]
-        checksum = self._content.checksum
-        if checksum is not None and _is_recorded(self._content, record):
-            return _digests(record)[checksum.algorithm] == checksum.hex
-        claim = _claim(self._content, record)
-        is_known = bool(claim) and record.get(SOURCE) == claim[SOURCE]
-        self.unsure |= not is_known
-        return is_known
-
-    def done(self) -> None:
-        """Tell that nothing is sent after all, if the payload had to be read to know."""
-        for algorithm, digest in self._read.items():
-            self._progress.done(f"{algorithm}:{digest}")
-
-    def _hashed(self, algorithm: str) -> str:
-        if algorithm not in self._read:
-            self._read[algorithm] = _digest(self._content.payload, algorithm, self._progress)
-        return self._read[algorithm]
-
-
-def _digest(payload: Source, algorithm: str, progress: Progress) -> str:
-    """Read a payload and return its digest. Raises IntegrityError when its checksum differs."""
-    checksum = payload.checksum
-    progress.phase(HASHING)
-    with Digests({algorithm} | ({checksum.algorithm} if checksum else set())) as digests:
-        for _ in progress.wrap(judged(hashing(payload.chunks(), digests), digests, checksum)):
-            pass
-        return digests.results()[algorithm]
-
-
-def _digests(record: Image) -> dict[str, str]:
-    """Return all digests that a record has of its data, by algorithm."""
-    found = dict(filter(None, [recorded(record)]))
-    return found | ({"md5": str(record["checksum"])} if record.get("checksum") else {})
-
-
-def _is_recorded(content: Content, record: Image) -> bool:
-    """Tell whether the checksum is one that the record has of its data, too."""
-    checksum = None if content.is_unpacked else content.checksum
-    return checksum is not None and checksum.algorithm in _digests(record)
-
-
-def _claim(content: Content, record: Image) -> dict[str, str]:
-    """Return the property that says from which source the data of ``record`` came.
-
-    Nothing where the record's digests say it. The digest of the data is in it as well: a property
-    can get to other data, as to a snapshot of a server that was started from the image.
-    """
-    checksum, stored = content.checksum, recorded(record)
-    if checksum is None or stored is None or _is_recorded(content, record):
-        return {}
-    how = "unpacks to" if content.is_unpacked else "is"
-    return {SOURCE: f"{checksum.algorithm}:{checksum.hex} {how} {':'.join(stored)}"}
-
-
-def _with_content(found: Sequence[Image], wanted: Wanted, seen: _Seen) -> Image | None:
+def _with_content(found: Sequence[Image], wanted: Wanted, seen: Seen) -> Image | None:
     """Return the image that has the content: the current one, or a newer one that is hidden.
 
     Not one of other formats than those wanted: they cannot be changed any more.
@@ -283,7 +191,7 @@ def _change(there: Image, wanted: Wanted, content: Content) -> Change:
     return replace(
         wanted.change,
         fields={**wanted.change.fields, "os_hidden": wanted.hidden},
-        properties={**wanted.change.properties, **_claim(content, there)},
+        properties={**wanted.change.properties, **claim(content, there)},
     )
 
 
@@ -363,7 +271,7 @@ def _finish(
     late = {key: wanted.change.fields[key] for key in ("protected",) if key in wanted.change.fields}
     change = Change(
         fields={"os_hidden": wanted.hidden, **late},
-        properties=_claim(content, made),
+        properties=claim(content, made),
         remove_properties=[unfinished.MARK],
     )
     try:
