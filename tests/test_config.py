@@ -16,7 +16,8 @@ from test_hostile import on_terminal
 from typer.main import get_command
 
 from glancectl import config
-from glancectl.cli import NOUNS, app, tree
+from glancectl.cli import app
+from glancectl.cli.nouns import NOUNS, tree
 from glancectl.cli.options import LONGEST_REQUEST
 from glancectl.config import COMMANDS, KEYS, OF_A_CLOUD
 

@@ -15,7 +15,8 @@ import pytest
 from conftest import Project, run
 from faultproxy import FaultProxy
 
-from glancectl.cli import State, _root, helptext, tree
+from glancectl.cli import State, _root, helptext
+from glancectl.cli.nouns import tree
 from glancectl.errors import Exit
 
 ROOT = Path(generate.__file__).parent.parent

@@ -7,13 +7,13 @@ import sys
 import pytest
 from conftest import Project, run, wait_for
 
-from glancectl.cli import MORE_OF
+from glancectl.cli.nouns import MORE_OF
 
 TYPER = {"typer", "annotated_doc", "shellingham"}
 HTTP = {"httpx", "httpcore", "h11", "anyio", "idna", "certifi"}
 # httpx imports the program that it is itself, if that can be: when Click happens to be installed.
 OF_CLICK = {"click", "rich", "pygments"}
-ROOT = {"glancectl", "glancectl.cli", "glancectl.errors"}
+ROOT = {"glancectl", "glancectl.cli", "glancectl.cli.nouns", "glancectl.errors"}
 HELP = ROOT | {"glancectl.cli.helptext"}
 IMAGE = ROOT | {f"glancectl.cli.{name}" for name in ("image", "options", "payload")}
 MORE = {f"glancectl.cli.{name}" for name in MORE_OF["image"]}

@@ -19,8 +19,9 @@ from typing import Any
 import typer.main
 
 from glancectl import __version__, config
-from glancectl.cli import NOUNS, app, helptext, shells, tree
+from glancectl.cli import app, helptext, shells
 from glancectl.cli.helptext import Entry
+from glancectl.cli.nouns import NOUNS, tree
 from glancectl.errors import Exit
 
 DATE = "2026-11-24"  # when the pages last changed in substance; a release sets it to its own day

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from glancectl.cli import SUGGEST, new_app
+from glancectl.cli.nouns import SUGGEST, new_app
 
 app = new_app("Print what a word may be completed with.")
 

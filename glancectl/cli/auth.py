@@ -5,7 +5,8 @@ from typing import Any
 
 import typer
 
-from glancectl.cli import NOUNS, State, connect, new_app
+from glancectl.cli import State, connect
+from glancectl.cli.nouns import NOUNS, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, QuietOpt, view
 
 app = new_app(NOUNS["auth"])

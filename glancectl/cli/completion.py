@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from glancectl.cli import NOUNS, new_app
+from glancectl.cli.nouns import NOUNS, new_app
 from glancectl.cli.options import FormatOpt
 
 app = new_app(NOUNS["completion"])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from glancectl.cli import NOUNS, connect, new_app, progress_for
+from glancectl.cli import connect, progress_for
+from glancectl.cli.nouns import NOUNS, new_app
 from glancectl.cli.options import (
     AllowEmptyOpt,
     BytesOpt,

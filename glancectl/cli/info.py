@@ -2,7 +2,8 @@
 
 import typer
 
-from glancectl.cli import NOUNS, connect, new_app
+from glancectl.cli import connect
+from glancectl.cli.nouns import NOUNS, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, view
 
 app = new_app(NOUNS["info"])

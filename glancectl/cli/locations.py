@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from glancectl.cli import connect, image, new_app, progress_for
+from glancectl.cli import connect, image, progress_for
+from glancectl.cli.nouns import new_app
 from glancectl.cli.options import (
     ChecksumOpt,
     ColumnsOpt,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from glancectl.cli import NOUNS, new_app
+from glancectl.cli.nouns import NOUNS, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, QuietOpt, view
 
 app = new_app(NOUNS["sandbox"])

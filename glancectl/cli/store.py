@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from glancectl.cli import NOUNS, connect, new_app
+from glancectl.cli import connect
+from glancectl.cli.nouns import NOUNS, new_app
 from glancectl.cli.options import ColumnsOpt, FormatOpt, ImageArg, QuietOpt, notes, view
 
 app = new_app(NOUNS["store"])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from glancectl.cli import NOUNS, tree
+from glancectl.cli.nouns import NOUNS, tree
 from glancectl.errors import UsageError
 from glancectl.nearest import nearest
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from glancectl.cli import NOUNS, connect, new_app, progress_for
+from glancectl.cli import connect, progress_for
+from glancectl.cli.nouns import NOUNS, new_app
 from glancectl.cli.options import (
     ColumnsOpt,
     FormatOpt,

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from glancectl.cli import NOUNS, _root, tree
+from glancectl.cli import _root
+from glancectl.cli.nouns import NOUNS, tree
 
 TEXT = "text"  # the kind of what nobody can foresee
 
