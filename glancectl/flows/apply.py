@@ -29,7 +29,7 @@ from glancectl.flows.listing import with_hidden
 from glancectl.flows.publish import WITH_DATA, Report, Wanted, named, publish
 from glancectl.patch import READ_ONLY, Change
 from glancectl.transfer.checksum import Checksum
-from glancectl.transfer.digest import recorded
+from glancectl.transfer.digest import all_recorded, recorded
 from glancectl.transfer.progress import Progress
 from glancectl.transfer.upload import Options
 
@@ -224,8 +224,7 @@ def _has(image: Image, checksum: Checksum | str | None) -> bool:
     """Tell whether an image has the content that a checksum is of; any, when there is none."""
     if not isinstance(checksum, Checksum):
         return True
-    digests = {"md5": image.get("checksum"), image.get("os_hash_algo"): image.get("os_hash_value")}
-    return digests.get(checksum.algorithm) == checksum.hex
+    return all_recorded(image).get(checksum.algorithm) == checksum.hex
 
 
 def _spelled(checksum: Checksum | str | None) -> str:

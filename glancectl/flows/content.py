@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from glancectl.api import Image
 from glancectl.transfer.checksum import Checksum
-from glancectl.transfer.digest import Digests, hashing, judged, recorded
+from glancectl.transfer.digest import Digests, all_recorded, hashing, judged, recorded
 from glancectl.transfer.display import HASHING
 from glancectl.transfer.progress import Progress
 from glancectl.transfer.source import Source
@@ -49,7 +49,7 @@ class Seen:
             return self._hashed(stored[0]) == stored[1]
         checksum = self._content.checksum
         if checksum is not None and _is_recorded(self._content, record):
-            return _digests(record)[checksum.algorithm] == checksum.hex
+            return all_recorded(record)[checksum.algorithm] == checksum.hex
         claimed = claim(self._content, record)
         is_known = bool(claimed) and record.get(SOURCE) == claimed[SOURCE]
         self.unsure |= not is_known
@@ -76,16 +76,10 @@ def _digest(payload: Source, algorithm: str, progress: Progress) -> str:
         return digests.results()[algorithm]
 
 
-def _digests(record: Image) -> dict[str, str]:
-    """Return all digests that a record has of its data, by algorithm."""
-    found = dict(filter(None, [recorded(record)]))
-    return found | ({"md5": str(record["checksum"])} if record.get("checksum") else {})
-
-
 def _is_recorded(content: Content, record: Image) -> bool:
     """Tell whether the checksum is one that the record has of its data, too."""
     checksum = None if content.is_unpacked else content.checksum
-    return checksum is not None and checksum.algorithm in _digests(record)
+    return checksum is not None and checksum.algorithm in all_recorded(record)
 
 
 def claim(content: Content, record: Image) -> dict[str, str]:

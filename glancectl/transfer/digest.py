@@ -133,6 +133,12 @@ def recorded(record: Mapping[str, Any]) -> tuple[str, str] | None:
     return ("md5", str(record["checksum"])) if record.get("checksum") else None
 
 
+def all_recorded(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return all digests that a record has of its data, by algorithm."""
+    found = dict(filter(None, [recorded(record)]))
+    return found | ({"md5": str(record["checksum"])} if record.get("checksum") else {})
+
+
 def file_digest(path: str | PathLike[str], algorithm: str) -> str:
     """Return the hex digest of a file, read in blocks of 1 MiB.
 
