@@ -36,6 +36,7 @@ from test_transfer import GLANCECTL
 from glancectl import sandbox as sandboxes
 
 MIB = 1 << 20
+TICK = 1.1  # seconds until a record that is made now is younger: Glance keeps whole ones
 SIZE = 3 * MIB + 7  # bytes of the data, no whole number of chunks
 FILE = "^GET .*/file"
 CHANGES = "^(POST|PUT|PATCH|DELETE)"
@@ -91,13 +92,17 @@ class Cloud:
         self.ask("PUT", f"images/{image_id}/file", content=data, headers=OCTETS)
         return image_id
 
+    def set(self, image_id: str, key: str, *, value: object) -> None:
+        """Change a field of an image's record."""
+        patch = [{"op": "replace", "path": f"/{key}", "value": value}]
+        kind = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+        self.ask("PATCH", f"images/{image_id}", json=patch, headers=kind)
+
     def clear(self) -> None:
         """Delete all images of the project."""
-        unprotect = [{"op": "replace", "path": "/protected", "value": False}]
-        patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
         for image in self.images():
             if image["protected"]:
-                self.ask("PATCH", f"images/{image['id']}", json=unprotect, headers=patch)
+                self.set(image["id"], "protected", value=False)
             self.ask("DELETE", f"images/{image['id']}")
 
 
@@ -794,6 +799,63 @@ def test_two_jobs_at_once_leave_one_image(
     assert (one.returncode, other.returncode) == (0, 0), outs
     assert there.has(data)
     assert {out.decode() for out, _ in outs} == {f"{there.only()['id']}\n"}
+
+
+def test_a_job_waits_for_a_younger_one_that_took_itself_for_the_first(
+    here: Cloud, there: Cloud, data: bytes
+) -> None:
+    """The younger looks before the older one's data are whole, and is slow to show its copy."""
+    image_id = here.add(data)
+    command = (image_id, "--if-missing", "-q")
+    with started(*command, "--limit-rate", "1M") as older:
+        wait_for(lambda: there.proxy.count("^PUT") == 1)
+        there.proxy.add("^PATCH", stall=5)
+        time.sleep(TICK)
+        with started(*command) as younger:
+            outs = [process.communicate(timeout=60) for process in (older, younger)]
+    assert (older.returncode, younger.returncode) == (0, 0), outs
+    assert b"another job has copied image" not in outs[1][1]
+    assert there.has(data)
+    assert {out.decode() for out, _ in outs} == {f"{there.only()['id']}\n"}
+
+
+def test_a_job_goes_on_when_the_one_it_waits_for_is_killed(
+    here: Cloud, there: Cloud, data: bytes
+) -> None:
+    image_id = here.add(data)
+    command = (image_id, "--if-missing", "-q")
+    there.proxy.add("^PATCH", stall=60)
+    with started(*command) as older:
+        wait_for(lambda: there.proxy.count("^PATCH") == 1)
+        time.sleep(TICK)
+        with started(*command) as younger:
+            wait_for(lambda: [one["status"] for one in there.images()] == ["active", "active"])
+            wait_for(lambda: there.proxy.count("^PATCH") == 2)  # it says that it waits
+            assert len(there.images()) == 2
+            older.kill()
+            out, err = younger.communicate(timeout=60)
+    assert younger.returncode == 0, err
+    made = out.decode().strip()
+    copied(image_id, "--if-missing", "-q")
+    assert there.has(data)
+    assert there.only()["id"] == made
+
+
+@pytest.mark.parametrize("late", ["false", "true"])
+def test_a_copy_that_is_shown_while_lists_are_read_is_found(
+    here: Cloud, there: Cloud, data: bytes, late: str
+) -> None:
+    """One list has the hidden images, and one the others."""
+    image_id = here.add(data)
+    copy_id = there.add(data, os_hidden=True)
+    there.proxy.add(f"^GET .*os_hidden={late}", stall=2)
+    with started(image_id, "--if-missing", "-q") as process:
+        wait_for(lambda: there.proxy.count(f"^GET .*os_hidden={late}") == 1)
+        time.sleep(0.5)
+        there.set(copy_id, "os_hidden", value=False)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.decode()) == (0, f"{copy_id}\n"), err
+    assert there.proxy.count("^(POST|PUT)") == 0
 
 
 def test_a_job_that_still_runs_is_not_disturbed(here: Cloud, there: Cloud, data: bytes) -> None:

@@ -210,7 +210,9 @@ def _copy(run: _Run, original: Image, there: Image | None) -> Image:
         run.journal("created", record)
         made = fill(run, original, record, progress)
         _share(run, made, members)
-        other = made_meanwhile(ends, original, made, VERB) if options.if_missing else None
+        other = None
+        if options.if_missing:
+            other = made_meanwhile(ends, original, made, VERB, run.note)
     if other is None:
         return _finish(run, original, made)
     ends.target.delete_image(made["id"])

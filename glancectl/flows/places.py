@@ -7,13 +7,14 @@ from functools import cached_property
 
 from glancectl.api import Glance, Image
 from glancectl.errors import AuthError, UsageError
-from glancectl.flows import unfinished
+from glancectl.flows import Note, unfinished, update
 from glancectl.flows.listing import with_hidden
+from glancectl.patch import Change
 from glancectl.transfer.digest import recorded
 from glancectl.transfer.upload import LIKELY_HASH
 
 PAUSE = 0.25  # seconds between two looks at what other jobs make
-FIRST_LOOKS, LOOKS = 4, 24  # that the job which goes first takes, and that any other takes
+PATIENCE = 60.0  # seconds to wait for other jobs
 
 
 @dataclass(frozen=True)
@@ -102,21 +103,29 @@ def _age(image: Image) -> tuple[str, str]:
     return str(image["created_at"]), str(image["id"])
 
 
-def made_meanwhile(ends: Ends, original: Image, copy: Image, verb: str) -> Image | None:
+def made_meanwhile(ends: Ends, original: Image, copy: Image, verb: str, note: Note) -> Image | None:
     """Return the finished image that another job has made of the same data since this one began.
 
-    Jobs that come here together see each other's copy unfinished. Then the older copy goes first:
-    its job waits a moment, since the other may have looked before, and the other waits for longer,
-    until it sees a finished one. So one is left, unless a job stops here.
+    Of jobs whose copies are whole at once, the one with the oldest goes first. Any other says in
+    the record of its copy that it waits, until it sees a finished image, or no older copy any more.
+    The first one waits as well, until all others have said so or have finished: one of them may
+    have looked before this copy was whole, and go on. So one is left in the end, unless a job stays
+    silent here for a minute.
     """
-    for look in range(LOOKS):
+    waits, end = False, time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         others = [one for one in with_data_of(ends, original) if one["id"] != copy["id"]]
         finished = next(filter(unfinished.is_finished, others), None)
-        rivals = [one for one in others if str(one.get(unfinished.MARK)).startswith(f"{verb} ")]
-        if finished is not None or not rivals:
+        if finished is not None:
             return finished
-        goes_first = all(_age(copy) < _age(rival) for rival in rivals)
-        if goes_first and look >= FIRST_LOOKS:
+        rivals = [one for one in others if unfinished.is_under_way(one, verb)]
+        must_wait = any(_age(rival) < _age(copy) for rival in rivals)
+        if must_wait != waits:
+            waits = must_wait
+            mark = Change(properties=unfinished.mark(verb, waits=waits))
+            copy = update.change(ends.target, copy, mark, note)
+        elif not must_wait and all(map(unfinished.is_waiting, rivals)):
             return None
-        time.sleep(PAUSE)
+        else:
+            time.sleep(PAUSE)
     return None

@@ -26,14 +26,28 @@ MARK = "glancectl_job"
 FORGOTTEN = timedelta(hours=12)
 
 
-def mark(verb: str) -> dict[str, str]:
-    """Return the property of an image that this process makes for ``verb``."""
-    return {MARK: f"{verb} {_machine()} {os.getpid()} {_start(os.getpid())}"}
+def mark(verb: str, *, waits: bool = False) -> dict[str, str]:
+    """Return the property of an image that this process makes for ``verb``.
+
+    waits: the process lets that of an older image go first.
+    """
+    words = [verb, _machine(), str(os.getpid()), _start(os.getpid()), *(["waits"] * waits)]
+    return {MARK: " ".join(words)}
 
 
 def is_finished(record: Image) -> bool:
     """Tell whether no job is at work on an image, and none has left it behind."""
     return MARK not in record
+
+
+def is_under_way(record: Image, verb: str) -> bool:
+    """Tell whether a job of ``verb`` makes this image, as far as anybody can tell."""
+    return _words(record)[0] == verb and not _is_abandoned(record, verb)
+
+
+def is_waiting(record: Image) -> bool:
+    """Tell whether the job that makes this image lets that of an older one go first."""
+    return _words(record)[4:] == ["waits"]
 
 
 def remove_abandoned(
@@ -57,11 +71,16 @@ def remove_abandoned(
         journal("deleted", record)
 
 
+def _words(record: Image) -> list[str]:
+    """Return the verb, the machine, the process and its start, and perhaps that it waits."""
+    return str(record.get(MARK, "")).split(" ")
+
+
 def _is_abandoned(record: Image, verb: str) -> bool:
-    words = str(record.get(MARK, "")).split(" ")
+    words = _words(record)
     if words[0] != verb:
         return False
-    if len(words) == 4 and words[1] == _machine() != "-":
+    if len(words) >= 4 and words[1] == _machine() != "-":
         return not _lives(words[2], words[3])
     changed = datetime.fromisoformat(str(record["updated_at"]))
     return datetime.now(UTC) - changed > FORGOTTEN
