@@ -316,7 +316,21 @@ def test_an_unknown_command_that_is_near_none_is_answered_with_the_help() -> Non
         ("image create x --chcksum y", "no such option --chcksum: did you mean '--checksum'?"),
         ("image list --public", "no such option --public: did you mean '--visibility public'?"),
         ("image list --sort-key name", "no such option --sort-key: did you mean '--sort'?"),
-        ("image create --name x", "no such option --name: the name is an argument"),
+        (
+            "image create --name x",
+            "no such option --name: <name> is an argument, as in glancectl image create [<name>]",
+        ),
+        (
+            "image download x --file y",
+            "no such option --file: <dest> is an argument, "
+            "as in glancectl image download <image>... [<dest>]",
+        ),
+        (
+            "image publish x --file y",
+            "no such option --file: <source> is an argument, "
+            "as in glancectl image publish <name> <source>",
+        ),
+        ("image list --file y", "no such option --file: did you mean '--filter'?"),
         ("image show x --qqqq", "no such option --qqqq"),
         ("--clud x image list", "no such option --clud: did you mean '--cloud'?"),
         ("--os-cloud x image list", "no such option --os-cloud: did you mean '--cloud'?"),

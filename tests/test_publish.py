@@ -901,7 +901,7 @@ def test_a_dry_run_says_what_would_be_done(
         (["x", "a.raw", "--retire", "burn"], "--retire"),
         (["x", "a.raw", "--property", "glancectl_job=x"], "is set by glancectl itself"),
         (["x", "a.raw", "--tag", ""], "a tag cannot be empty"),
-        (["--name", "x", "a.raw"], "the name is an argument"),
+        (["--name", "x", "a.raw"], "<name> is an argument"),
     ],
     ids=["name", "keep", "retire", "property", "tag", "option"],
 )

@@ -438,7 +438,7 @@ def _usage_error(error: TyperException) -> UsageError:
     if option and hasattr(error, "possibilities"):
         from glancectl.cli import synonyms
 
-        message = synonyms.unknown_option(ctx, option, error.possibilities or ())
+        message = synonyms.unknown_option(ctx, option)
     return UsageError(message, hint=f"{ctx.command_path} --help")
 
 

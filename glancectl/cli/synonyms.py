@@ -117,6 +117,21 @@ OPTIONS = {
     "--os-endpoint-override": "--endpoint",
     "--os-cacert": "--cacert",
 }
+# Options that are arguments here, where a command has such a one.
+ARGUMENTS = {
+    "--name": ("<name>", "<image>"),
+    "--file": ("<source>", "<dest>", "<file>"),
+    "--url": ("<source>", "<url>"),
+    "--uri": ("<source>",),
+    "--image": ("<image>",),
+    "--image-id": ("<image>",),
+    "--id": ("<image>", "<task>"),
+    "--tag": ("<tag>",),
+    "--project": ("<project>",),
+    "--member": ("<project>",),
+    "--member-id": ("<project>",),
+    "--store": ("<store>",),
+}
 
 
 # ctx: a Context of the Click inside Typer, whose name is private.
@@ -138,13 +153,17 @@ def unknown_command(ctx: Any, args: Sequence[str], known: Iterable[str]) -> Usag
     return UsageError(f"{message}: did you mean {near!r}?", hint=hint)
 
 
-def unknown_option(ctx: Any, option: str, near: Sequence[str]) -> str:
+def unknown_option(ctx: Any, option: str) -> str:
     """Return what to say of an option that does not exist: with ours for it, or the nearest."""
     message = f"no such option {option}"
-    arguments = [p.metavar for p in ctx.command.params if p.param_type_name == "argument"]
-    if option == "--name" and arguments[:1] in (["<name>"], ["[<name>]"]):
-        return f"{message}: the name is an argument"
-    ours = OPTIONS.get(option) or next(iter(near), None)
+    params = ctx.command.params
+    arguments = " ".join(p.metavar for p in params if p.param_type_name == "argument")
+    for place in ARGUMENTS.get(option, ()):
+        if place in arguments:
+            return f"{message}: {place} is an argument, as in {ctx.command_path} {arguments}"
+    names = [name for p in params for name in (*p.opts, *p.secondary_opts)]
+    known = {name[2:]: name for name in names if name.startswith("--")}
+    ours = OPTIONS.get(option) or known.get(nearest(option.lstrip("-"), known) or "")
     return f"{message}: did you mean {ours!r}?" if ours else message
 
 
