@@ -26,7 +26,6 @@ from glancectl.errors import Exit
 
 DATE = "2026-11-24"  # when the pages last changed in substance; a release sets it to its own day
 WIDTH = 100  # columns of the help in the command reference
-COMPLETIONS = {"bash": "glancectl.bash", "zsh": "_glancectl", "fish": "glancectl.fish"}
 
 EXIT_CODES = {
     Exit.OK: "Done, or nothing to do.",
@@ -148,7 +147,7 @@ def files() -> dict[str, str]:
         "man/man5/glancectl-config.5": config_page(),
         "man/man7/glancectl-exit-codes.7": exit_codes_page(),
         "docs/commands.md": reference(),
-        **{f"completions/{name}": shells.script(shell) for shell, name in COMPLETIONS.items()},
+        **{f"completions/{name}": shells.script(shell) for shell, name in shells.FILES.items()},
     }
 
 
