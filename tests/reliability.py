@@ -1,6 +1,6 @@
 """How much the tests of trust try, and the page that counts it.
 
-``pytest --reliability docs/reliability.md tests/test_faults.py …`` runs them at full scale and
+``pytest --reliability=docs/reliability.md tests/test_faults.py …`` runs them at full scale and
 writes the page. Without the option the same tests try less, so that the suite takes minutes.
 """
 
@@ -27,10 +27,10 @@ than it has to: with another exit code, a traceback, a secret that showed, a rec
 behind, a byte that differs. All of it again, which takes the better part of an hour:
 
 ```sh
-.venv/bin/pytest -n 3 --dist worksteal --reliability docs/reliability.md
+.venv/bin/pytest -n 2 --dist worksteal --reliability=docs/reliability.md
 ```
 
-One line again: `.venv/bin/pytest --reliability /dev/null` and the name of its file.
+One line again: `.venv/bin/pytest --reliability=/dev/null` and the name of its file.
 
 | what was tried | how often | ended wrongly | tests |
 |---|---:|---:|---|
