@@ -62,7 +62,7 @@ def test_an_unknown_algorithm_is_refused_before_a_thread_starts(name):
     with pytest.raises(RefusedError, match="is not known here") as caught:
         Digests(["sha512", name])
     assert caught.value.exit == Exit.REFUSED
-    assert caught.value.hint == "--no-verify does without"
+    assert caught.value.hint == "transfers do without it: --no-verify"
     assert not hashing_threads()
 
 

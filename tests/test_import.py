@@ -178,6 +178,18 @@ def test_stage_with_a_wrong_checksum_leaves_nothing_staged(project: Project, raw
     assert status_of(image_id) == "uploading"
 
 
+def test_an_import_of_a_file_with_a_wrong_checksum_says_what_is_left(
+    project: Project, raw: Path
+) -> None:
+    image_id = make()
+    command = ("image", "import", image_id, "--method", "glance-direct", "--file", raw)
+    error = run(*command, "--checksum", WRONG_MD5, code=6).err
+    assert f"the source does not match --checksum md5; {QUEUED_AGAIN}\n" in error
+    assert status_of(image_id) == "queued"
+    run(*command)
+    assert status_of(image_id) == "active"
+
+
 def test_a_stage_that_broke_off_starts_again(
     project: Project, proxy: FaultProxy, raw: Path
 ) -> None:

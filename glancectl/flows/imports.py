@@ -93,13 +93,14 @@ def begin(
 ) -> tuple[Task | None, Sent | None]:
     """Stage ``source``, if there is one, and start the import; return its task and what was sent.
 
-    An import that cannot be started leaves the data staged, and the error says so. The task is
-    None when none can be seen (see ``start``).
+    The error of either says what it leaves: an import that cannot be started the staged data. The
+    task is None when none can be seen (see ``start``).
     """
     post = partial(glance.import_image, image_id, body)
     if source is None:
         return start(glance, image_id, post), None
-    _, sent = upload.stage(glance, image_id, source, progress, options)
+    with upload.telling_what_is_left(glance, image_id):
+        _, sent = upload.stage(glance, image_id, source, progress, options)
     command = f"glancectl image import {image_id} --method glance-direct"
     staged = f"its data stay staged, to be imported with: {command}"
     return start(glance, image_id, post, not_begun=staged), sent

@@ -164,6 +164,6 @@ def _new(algorithm: str) -> "_Hash":
     if hash_ is None or not hash_.digest_size:  # SHAKE has no length of its own
         raise RefusedError(
             f"the digest algorithm {algorithm!r} is not known here",
-            hint="--no-verify does without",
+            hint="transfers do without it: --no-verify",
         )
     return hash_
