@@ -11,7 +11,7 @@ from glancectl.api import Glance, Image
 from glancectl.clouds import looks_like_project_id
 from glancectl.errors import GlancectlError, NotFoundError, RefusedError, UsageError
 from glancectl.nearest import nearest
-from glancectl.terminal import human_size
+from glancectl.terminal import human_size, shell_line
 
 T = TypeVar("T")
 
@@ -23,9 +23,13 @@ class NoSuchNameError(NotFoundError):
     """No image has the name ``name``."""
 
     def __init__(self, name: str) -> None:
-        hint = "glancectl image list shows what there is"
-        super().__init__(f"no image is named {name!r}", hint=hint)
         self.name = name
+        self.is_pattern = not {"*", "?"}.isdisjoint(name)
+        hint = "glancectl image list shows what there is"
+        if self.is_pattern:
+            lists = shell_line(["glancectl", "image", "list", "--match", name])
+            hint = f"patterns are for lists: {lists}"
+        super().__init__(f"no image is named {name!r}", hint=hint)
 
 
 def image(glance: Glance, ref: str) -> Image:
@@ -152,7 +156,7 @@ def suggest(glance: Glance, error: NotFoundError) -> None:
 
     That takes one request; when it fails, the error stays as it is.
     """
-    if not isinstance(error, NoSuchNameError):
+    if not isinstance(error, NoSuchNameError) or error.is_pattern:
         return
     try:
         names = {str(found.get("name")) for found in glance.list_images(limit=NAMES)}

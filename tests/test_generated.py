@@ -374,6 +374,15 @@ def test_a_name_is_looked_for_only_when_the_command_fails_for_it(
     assert listed(proxy) == 4
 
 
+def test_a_pattern_in_place_of_a_name_is_answered_with_the_list_that_takes_it(
+    project: Project, proxy: FaultProxy
+) -> None:
+    error = run("image", "delete", "ubuntu-2*", code=4).err
+    assert "no image is named 'ubuntu-2*'" in error
+    assert "hint: patterns are for lists: glancectl image list --match 'ubuntu-2*'\n" in error
+    assert listed(proxy) == 2
+
+
 def test_a_search_for_the_nearest_name_that_fails_hides_no_error(
     project: Project, proxy: FaultProxy
 ) -> None:
