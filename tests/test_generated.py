@@ -311,8 +311,33 @@ def test_an_unknown_command_that_is_near_none_is_answered_with_the_help() -> Non
 
 
 @pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ("help", ""),
+        ("help image", "image "),
+        ("help image show", "image show "),
+        ("image help show", "image show "),
+        ("help image-show", "image show "),
+        ("help image save", "image download "),
+        ("help image locations add", "image locations "),
+        ("help qqq", ""),
+    ],
+)
+def test_help_is_an_option(typed: str, asked: str) -> None:
+    assert run(*typed.split(), code=2).err == (
+        f"glancectl: error: no such command 'help'\n  hint: glancectl {asked}--help\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("typed", "said"),
     [
+        ("image list -o json", "no such option -o: did you mean '--format'?"),
+        ("image list --json", "no such option --json: did you mean '--format json'?"),
+        ("image list --all", "no such option --all: did you mean '--visibility all'?"),
+        ("image delete x --force", "no such option --force: did you mean '--yes'?"),
+        ("-V", "no such option -V: did you mean '--version'?"),
+        ("version", "no such command 'version': did you mean '--version'?"),
         ("image create x --chcksum y", "no such option --chcksum: did you mean '--checksum'?"),
         ("image list --public", "no such option --public: did you mean '--visibility public'?"),
         ("image list --sort-key name", "no such option --sort-key: did you mean '--sort'?"),

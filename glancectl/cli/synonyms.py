@@ -83,7 +83,7 @@ COMMANDS = (
     ("import info", "info"),
     ("usage", "info"),
     ("explain", "info"),
-    ("version", "info"),
+    ("version", "--version"),
     ("versions", "info"),
     ("quota", "info"),
     ("limits", "info"),
@@ -110,6 +110,14 @@ OPTIONS = {
     "--sort-dir": "--sort",
     "--property-filter": "--property",
     "--disk": "--disk-format",
+    "--all": "--visibility all",
+    "--force": "--yes",
+    "-o": "--format",
+    "--output": "--format",
+    "--json": "--format json",
+    "--yaml": "--format yaml",
+    "--csv": "--format csv",
+    "-V": "--version",
     "--import-method": "--method",
     "--os-cloud": "--cloud",
     "--os-region-name": "--region",
@@ -143,13 +151,16 @@ def unknown_command(ctx: Any, args: Sequence[str], known: Iterable[str]) -> Usag
     message = f"no such command {args[0]!r}"
     if any(words[0] in METADEFS for words in _readings([*path, *args])):
         return UsageError(f"{message}: metadata definitions are not covered")
+    if args[0] == "help":
+        words = ["glancectl", *_asked([*path, *args[1:]]), "--help"]
+        return UsageError(message, hint=" ".join(words))
     ours = _command([*path, *args])
     if ours is None:
         ours = " ".join(filter(None, [*path, nearest(args[0], known)]))
     if ours == " ".join(path):
         return UsageError(message, hint=f"{ctx.command_path} --help")
     near = ours.removeprefix(" ".join([*path, ""]))
-    hint = f"glancectl {ours.partition(' -')[0]} --help"
+    hint = f"glancectl {ours}" if ours[0] == "-" else f"glancectl {ours.partition(' -')[0]} --help"
     return UsageError(f"{message}: did you mean {near!r}?", hint=hint)
 
 
@@ -161,10 +172,22 @@ def unknown_option(ctx: Any, option: str) -> str:
     for place in ARGUMENTS.get(option, ()):
         if place in arguments:
             return f"{message}: {place} is an argument, as in {ctx.command_path} {arguments}"
-    names = [name for p in params for name in (*p.opts, *p.secondary_opts)]
-    known = {name[2:]: name for name in names if name.startswith("--")}
-    ours = OPTIONS.get(option) or known.get(nearest(option.lstrip("-"), known) or "")
+    names = {name for p in params for name in (*p.opts, *p.secondary_opts)}
+    names.update(name for p in ctx.find_root().command.params for name in p.opts)
+    ours = OPTIONS.get(option, "")
+    if ours.partition(" ")[0] not in names:
+        known = {name[2:]: name for name in names if name.startswith("--")}
+        ours = known.get(nearest(option.lstrip("-"), known) or "", "")
     return f"{message}: did you mean {ours!r}?" if ours else message
+
+
+def _asked(words: Sequence[str]) -> list[str]:
+    """Return our command that ``words`` name, or as much of it as there is."""
+    if _exists(words):
+        return list(words[:2])
+    if words and (ours := _command(words)):
+        return ours.partition(" -")[0].split()
+    return [noun for noun in words[:1] if noun in NOUNS]
 
 
 def _command(typed: Sequence[str]) -> str | None:
@@ -182,7 +205,7 @@ def _command(typed: Sequence[str]) -> str | None:
 
 def _exists(words: Sequence[str]) -> bool:
     """Tell whether ``words`` begin with a noun and one of its verbs."""
-    noun, verb = [*words, ""][:2]
+    noun, verb = [*words, "", ""][:2]
     return noun in NOUNS and verb in getattr(tree(noun), "commands", {})
 
 
