@@ -337,6 +337,7 @@ def test_help_is_an_option(typed: str, asked: str) -> None:
         ("image list --all", "no such option --all: did you mean '--visibility all'?"),
         ("image delete x --force", "no such option --force: did you mean '--yes'?"),
         ("-V", "no such option -V: did you mean '--version'?"),
+        ("image list --limit x", "Invalid value for '--limit': 'x' is not a valid integer"),
         ("version", "no such command 'version': did you mean '--version'?"),
         ("image create x --chcksum y", "no such option --chcksum: did you mean '--checksum'?"),
         ("image list --public", "no such option --public: did you mean '--visibility public'?"),

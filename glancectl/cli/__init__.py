@@ -424,6 +424,8 @@ def _interrupted(error: Interrupted) -> int:
 def _usage_error(error: TyperException) -> UsageError:
     """Turn Typer's complaint into ours: one sentence, and what to type instead."""
     message = error.format_message().rstrip(".")
+    if message.endswith(" int range"):  # the name of a class
+        message = message.removesuffix(" int range") + " integer"
     ctx = getattr(error, "ctx", None)
     if ctx is None:
         return UsageError(message)
