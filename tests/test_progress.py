@@ -456,6 +456,16 @@ def test_bar_fits_its_line(columns: int, target: str) -> None:
             assert "server is storing 100% |" in line
 
 
+@pytest.mark.parametrize("columns", [60, 76, 80])
+def test_a_narrow_bar_tells_how_fast_it_is_and_for_how_long(columns: int) -> None:
+    with screen(columns) as made, Progress("x" * 30, 2 << 30, stream=made.stream) as progress:
+        progress.phase("downloading")
+        for _ in progress.wrap([bytes(1 << 20)] * 3):
+            time.sleep(0.15)
+        [line] = made.lines
+    assert re.search(r"…: downloading +0% .*B/s ETA [\d:]+$", line)
+
+
 def test_bar_on_a_terminal_of_unknown_size() -> None:
     with screen(0) as made, Progress("a", 9, stream=made.stream) as progress:
         progress.phase("uploading")

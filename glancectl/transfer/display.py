@@ -20,9 +20,11 @@ SILENCE = 30.0  # seconds after which plain speaks though no quarter was passed
 JSON_INTERVAL = 1.0  # seconds between two progress events
 MARGIN = 4  # columns; text that wraps cannot be cleared
 NAME_WIDTH = 30  # columns of a bar's line that the target's name may take
+BAR_WIDTH = 72  # columns of a line from which on it has a bar, and how much has moved of what
 PHASE_WIDTH = 60  # columns that the phase may take: of a task it has Glance's own words
 
 _KNOWN = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {rate_fmt} ETA {remaining}"
+_NARROW = "{desc} {percentage:3.0f}% {rate_fmt} ETA {remaining}"
 _UNKNOWN = "{desc} {n_fmt} {rate_fmt} {elapsed}"
 _WAITING = "{desc} {elapsed}"
 
@@ -307,7 +309,9 @@ class Bar:
     def _format(self) -> str:
         if self._count.is_wait:
             return _WAITING
-        return _UNKNOWN if self._count.total is None else _KNOWN
+        if self._count.total is None:
+            return _UNKNOWN
+        return _KNOWN if self._width() >= BAR_WIDTH else _NARROW
 
     def _width(self) -> int:
         """Return how long the line may be: room is left for the terminal's own ``^C``."""
