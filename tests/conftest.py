@@ -29,8 +29,9 @@ from glancectl.sandbox.settings import REGION
 
 pytest_plugins = ("reliability",)
 
-# Not glancectl's own way: no TLS context, which is most of what a request costs here.
-HTTP = httpx.Client(verify=False, timeout=30)
+# Not glancectl's own way: no TLS context, which is most of what a request costs here. No connection
+# is kept, so that none is open that a test which counts them did not open.
+HTTP = httpx.Client(verify=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @dataclass
@@ -84,6 +85,19 @@ def run(
         f"exit {result.code}, expected {code}\n{result.out}\n{result.err}"
     )
     return result
+
+
+def open_files() -> set[tuple[str, str]]:
+    """Return each open file of this process: its descriptor and what that stands for.
+
+    What a test left open is what is open after it and was not before. A count would not do: a file
+    that a test before it had open may be closed meanwhile.
+    """
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile, as the folder's own
+            found.add((descriptor, os.readlink(f"/proc/self/fd/{descriptor}")))
+    return found
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from conftest import open_files
 
 from glancectl.errors import (
     Exit,
@@ -131,12 +132,12 @@ def test_a_file_of_somebody_else(tmp_path):
 def test_nothing_is_left_open_after_a_refusal(tmp_path):
     path = tmp_path / "image"
     path.write_bytes(b"")
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_files()
     failure(str(path))
     failure("/dev/null")
     failure(str(tmp_path))
     failure(__file__, size=1)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_files() - before == set()
 
 
 def test_an_empty_source_is_refused(tmp_path):
