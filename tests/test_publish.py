@@ -630,6 +630,29 @@ def test_an_image_that_may_not_be_shown_is_told_and_set_right_by_the_next_run(
     assert states(project, name) == {first: "active, hidden", new["id"]: "active"}
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"), [({"status": 503}, 5), ({"stall": LATER}, 128 + signal.SIGTERM)]
+)
+def test_an_image_that_is_published_is_told_when_the_older_cannot_be_retired(
+    project: Project, proxy: FaultProxy, name: str, fault: dict[str, object], code: int
+) -> None:
+    first = publish(name, content("old.raw"))["image"]["id"]
+    file = content("new.raw")
+    proxy.requests.clear()
+    lists = "^GET /v2/images[?]"
+    proxy.add(lists, skip=4, times=None, **fault)  # before the upload and after it, two each
+    with started("--retries", 0, "image", "publish", name, file, *RAW) as process:
+        wait_for(lambda: proxy.count(lists) == 5)
+        if code != 5:
+            process.send_signal(signal.SIGTERM)
+        failed = ended(process, code)
+    proxy.faults.clear()
+    new = publish(name, file)
+    assert new["retired"] == [{"id": first, "name": name, "action": "hidden"}]
+    assert f"image {new['image']['id']} is published" in failed.err
+    assert failed.out == ""
+
+
 def test_a_signal_leaves_what_was_there(project: Project, proxy: FaultProxy, name: str) -> None:
     publish(name, content("old.raw"))
     before = shelf(project, name)

@@ -11,7 +11,8 @@ published themselves. So the newest is retired by nobody, and whoever looks last
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -115,18 +116,33 @@ def publish(
     else:
         _outwait(found)
         action, image = _upload(glance, wanted, content, progress, options, note, journal)
-        found = named(glance, wanted.name, wanted.owner)
-    newest = max(image, current(found, hidden=wanted.hidden) or image, key=_rank)
-    if newest["id"] != image["id"]:
-        note(f"image {newest['id']} is newer: another job has published it meanwhile")
-        if _are_same(newest, image):
-            action, image = "unchanged", newest
-    retired, failure = retirement.retire(
-        glance, _older(found, newest), wanted.retire, wanted.keep, note=note, journal=journal
-    )
+    with _telling_that_it_is_published(image):
+        if there is None:  # the upload took its time
+            found = named(glance, wanted.name, wanted.owner)
+        newest = max(image, current(found, hidden=wanted.hidden) or image, key=_rank)
+        if newest["id"] != image["id"]:
+            note(f"image {newest['id']} is newer: another job has published it meanwhile")
+            if _are_same(newest, image):
+                action, image = "unchanged", newest
+        retired, failure = retirement.retire(
+            glance, _older(found, newest), wanted.retire, wanted.keep, note=note, journal=journal
+        )
     if failure is not None:
         failure.add_note(f"{wanted.name!r} is published all the same")
     return Report(action, image, retired, failure)
+
+
+@contextmanager
+def _telling_that_it_is_published(image: Image) -> Iterator[None]:
+    """Add to an error, or a signal, that only the older images are not as they should be."""
+    try:
+        yield
+    except (GlancectlError, Interrupted) as error:
+        error.add_note(
+            f"image {image['id']} is published, but older ones of its name may not be retired; "
+            "the same command again does that"
+        )
+        raise
 
 
 def named(glance: Glance, name: str, owner: str) -> list[Image]:
