@@ -175,7 +175,8 @@ def _endpoint(region: "CloudRegion", name: str | None, document: Any) -> str:
 def revoke(access: Access, timeout: float) -> None:
     """Ask Keystone to revoke the token, if there is one (Identity API v3, DELETE /v3/auth/tokens).
 
-    One that it refuses needs no revoking any more.
+    One that it refuses needs no revoking any more, nor one that it does not find: revoked a moment
+    ago, it may pass where Keystone looks who asks, but not where it looks what to revoke.
     """
     from keystoneauth1 import exceptions as ks
     from keystoneauth1.session import Session
@@ -186,11 +187,15 @@ def revoke(access: Access, timeout: float) -> None:
     session = Session(verify=access.verify, cert=cert, timeout=timeout)
     session.session.hooks["response"].append(_stay_at_origin)
     with _keystone_errors(), closing(session), suppress(ks.Unauthorized):
-        session.delete(
-            f"{identity_url(access.auth_url)}/auth/tokens",
-            headers={"X-Auth-Token": access.token, "X-Subject-Token": access.token},
-            authenticated=False,
-        )
+        try:
+            session.delete(
+                f"{identity_url(access.auth_url)}/auth/tokens",
+                headers={"X-Auth-Token": access.token, "X-Subject-Token": access.token},
+                authenticated=False,
+            )
+        except ks.NotFound as error:
+            if "token" not in str(error.message):  # then it is the URL that is not found
+                raise
 
 
 def find_project(access: Access, project: str, timeout: float) -> str:

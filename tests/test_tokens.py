@@ -539,6 +539,25 @@ def test_logout_of_a_token_that_was_revoked_already(project: Project) -> None:
 
 
 @pytest.mark.reliability("tokens revoked and forgotten by `auth logout`")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("Failed to validate token", 0), ("The requested URL was not found on the server.", 5)],
+)
+def test_logout_of_a_token_that_keystone_does_not_find(
+    project: Project, keystone: FaultProxy, words: str, code: int
+) -> None:
+    """Keystone says so now and then of a token revoked a moment ago, instead of 401."""
+    token = new_token()
+    body = json.dumps({"error": {"code": 404, "title": "Not Found", "message": words}}).encode()
+    is_json = {"Content-Type": "application/json"}
+    keystone.add("^DELETE", carry_out=True, status=404, headers=is_json, body=body)
+    result = run("auth", "logout", code=code)
+    assert ("may still be valid" in result.err) == (code == 5)
+    assert cached() == []
+    wait_for(lambda: not is_valid(project, token))
+
+
+@pytest.mark.reliability("tokens revoked and forgotten by `auth logout`")
 def test_logout_in_the_last_moments_of_a_token(project: Project) -> None:
     token = new_token()
     [file] = cached()
